@@ -1,0 +1,72 @@
+//! The one table of who may ask whom what. It never asks.
+
+use crate::message::Request;
+use crate::role::Role;
+
+/// The kind of a request: a request without its particulars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// [`Request::Ready`]
+    Ready,
+    /// [`Request::Announce`]
+    Announce,
+    /// [`Request::Status`]
+    Status,
+    /// [`Request::Log`]
+    Log,
+    /// [`Request::Power`]
+    Power,
+    /// [`Request::Ports`]
+    Ports,
+}
+
+impl Request {
+    /// Its kind.
+    pub const fn ask(&self) -> Ask {
+        match self {
+            Request::Ready => Ask::Ready,
+            Request::Announce(_) => Ask::Announce,
+            Request::Status => Ask::Status,
+            Request::Log { .. } => Ask::Log,
+            Request::Power(_) => Ask::Power,
+            Request::Ports => Ask::Ports,
+        }
+    }
+}
+
+/// Who asks, whom, what: every line is needed by the page or sentence behind it. What is not here is refused.
+const MAY: &[(Role, Role, Ask)] = &[
+    (Role::Network, Role::Init, Ask::Ready),
+    (Role::Network, Role::Init, Ask::Announce), // addresses on serial line and screen
+    (Role::Console, Role::Init, Ask::Ready),
+    (Role::Console, Role::Init, Ask::Announce), // the certificate's fingerprint on serial line and screen
+    (Role::Console, Role::Init, Ask::Status),   // the status page
+    (Role::Console, Role::Init, Ask::Log),      // the status page
+    (Role::Console, Role::Network, Ask::Ports), // the status page
+];
+
+/// Whether `caller` may ask `callee` this.
+pub fn may(caller: Role, callee: Role, ask: Ask) -> bool {
+    MAY.contains(&(caller, callee, ask))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_table_does_not_list_is_forbidden() {
+        assert!(may(Role::Console, Role::Network, Ask::Ports));
+        assert!(!may(Role::Network, Role::Console, Ask::Ports));
+        assert!(!may(Role::Network, Role::Init, Ask::Power));
+        assert!(!may(Role::Network, Role::Init, Ask::Log));
+    }
+
+    #[test]
+    fn no_line_stands_twice_and_nobody_asks_himself() {
+        for (i, line) in MAY.iter().enumerate() {
+            assert!(!MAY[i + 1..].contains(line), "{line:?} stands twice");
+            assert_ne!(line.0, line.1);
+        }
+    }
+}
