@@ -149,6 +149,8 @@ pub enum DataState {
     Disk {
         /// `vda3`
         device: String,
+        /// What the kernel has found wrong with it since it was mounted, and what to do, as a sentence.
+        fault: Option<String>,
     },
     /// In memory, and gone at the next restart.
     Volatile {
