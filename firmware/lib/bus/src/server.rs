@@ -80,11 +80,11 @@ where
 }
 
 /// Whether the table lists this request; a forbidden one is logged.
-pub fn verdict(caller: Role, callee: Role, request: &Request) -> Result<(), Refusal> {
-    if may(caller, callee, request.ask()) {
+pub fn verdict(caller: Role, asked: Role, request: &Request) -> Result<(), Refusal> {
+    if may(caller, asked, request.ask()) {
         return Ok(());
     }
-    log::warn!("refused: {caller} asked {callee} for {:?}, which the table does not list", request.ask());
+    log::warn!("refused: {caller} asked {asked} for {:?}, which the table does not list", request.ask());
     Err(Refusal::Forbidden)
 }
 

@@ -45,9 +45,9 @@ const MAY: &[(Role, Role, Ask)] = &[
     (Role::Console, Role::Network, Ask::Ports), // the status page
 ];
 
-/// Whether `caller` may ask `callee` this.
-pub fn may(caller: Role, callee: Role, ask: Ask) -> bool {
-    MAY.contains(&(caller, callee, ask))
+/// Whether `caller` may ask `asked` this.
+pub fn may(caller: Role, asked: Role, ask: Ask) -> bool {
+    MAY.contains(&(caller, asked, ask))
 }
 
 #[cfg(test)]

@@ -1,0 +1,173 @@
+//! The clock: no earlier than the build and the last known time, no later than anyone would believe. It never asks a
+//! network.
+
+use drawbridge_bus::ClockState;
+use nix::time::{ClockId, clock_gettime, clock_settime};
+use std::path::Path;
+
+/// When this system was built, in seconds since 1970: no clock of ours is ever before it.
+pub(crate) const BUILD_TIME: i64 = match option_env!("DRAWBRIDGE_BUILD_TIME") {
+    Some(text) => parse_const(text),
+    // A build by hand: 2026-11-01.
+    None => 1_793_491_200,
+};
+
+/// A clock so long after the build is wrong, not late: 20 years, twice the life of such a machine.
+const PLAUSIBLE: i64 = 20 * 366 * 86_400;
+
+/// Where the last known time is kept, below `/data/init`.
+const SAVED: &str = "clock";
+
+const fn parse_const(text: &str) -> i64 {
+    let bytes = text.as_bytes();
+    let mut value = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        assert!(bytes[at].is_ascii_digit(), "DRAWBRIDGE_BUILD_TIME is seconds since 1970, in digits");
+        value = value * 10 + (bytes[at] - b'0') as i64;
+        at += 1;
+    }
+    value
+}
+
+/// Milliseconds since the kernel started.
+pub(crate) fn since_boot() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_or(0, |time| time.tv_sec().unsigned_abs() * 1000 + time.tv_nsec().unsigned_abs() / 1_000_000)
+}
+
+fn now() -> i64 {
+    clock_gettime(ClockId::CLOCK_REALTIME).map_or(0, |time| time.tv_sec())
+}
+
+/// What to make of a clock that says `hardware`, when the last known time is `known`: the time to set, if it is to be
+/// changed, and how far it can then be trusted. Seconds since 1970.
+pub fn verdict(hardware: i64, build: i64, known: Option<i64>) -> (Option<i64>, ClockState) {
+    let latest = build.saturating_add(PLAUSIBLE);
+    // A saved time beyond belief was saved by a clock that was wrong.
+    let floor = known.filter(|known| *known <= latest).map_or(build, |known| known.max(build));
+    if hardware < floor {
+        (Some(floor), ClockState::Floor { hardware })
+    } else if hardware > latest {
+        (Some(floor), ClockState::Ceiling { hardware })
+    } else {
+        (None, ClockState::Hardware)
+    }
+}
+
+/// The saved time: decimal seconds since 1970 and nothing else but white space.
+pub fn parse_saved(bytes: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(bytes.get(..32).unwrap_or(bytes)).ok()?;
+    text.trim().parse().ok().filter(|seconds| *seconds >= 0)
+}
+
+/// Puts the clock right by the build time alone: for the time before `/data` is there.
+pub(crate) fn correct_by_build() -> ClockState {
+    correct(now(), None)
+}
+
+/// Puts the clock right by the last known time too. `before` is what the first look found.
+pub(crate) fn correct_by_saved(before: &ClockState, folder: &Path) -> ClockState {
+    let saved = std::fs::read(folder.join(SAVED)).ok().and_then(|bytes| parse_saved(&bytes));
+    let hardware = match *before {
+        ClockState::Hardware => now(),
+        ClockState::Floor { hardware } | ClockState::Ceiling { hardware } => hardware,
+    };
+    correct(hardware, saved)
+}
+
+fn correct(hardware: i64, known: Option<i64>) -> ClockState {
+    let (time, state) = verdict(hardware, BUILD_TIME, known);
+    if let Some(time) = time
+        && let Err(error) = clock_settime(ClockId::CLOCK_REALTIME, nix::sys::time::TimeSpec::new(time, 0))
+    {
+        log::error!("cannot set the clock: {error}");
+    }
+    state
+}
+
+/// Keeps the time for the next boot.
+pub(crate) fn save(folder: &Path) -> std::io::Result<()> {
+    crate::data::write_whole(&folder.join(SAVED), format!("{}\n", now()).as_bytes())
+}
+
+/// The state as a sentence.
+pub(crate) fn sentence(state: &ClockState) -> String {
+    match state {
+        ClockState::Hardware => "the clock has the hardware clock's time".to_owned(),
+        ClockState::Floor { hardware } => format!(
+            "the hardware clock said {}, before the last known time, which was taken instead: set the clock",
+            date(*hardware)
+        ),
+        ClockState::Ceiling { hardware } => format!(
+            "the hardware clock said {}, which cannot be; the last known time was taken instead: set the clock",
+            date(*hardware)
+        ),
+    }
+}
+
+/// The day, `2026-11-01`, of seconds since 1970 (proleptic Gregorian; Howard Hinnant, "chrono-compatible low-level date
+/// algorithms", `civil_from_days`).
+fn date(seconds: i64) -> String {
+    let days = seconds.div_euclid(86_400) + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUILD: i64 = 1_793_491_200;
+
+    #[test]
+    fn a_plausible_clock_is_left_alone() {
+        assert_eq!(verdict(BUILD + 5, BUILD, None), (None, ClockState::Hardware));
+        assert_eq!(verdict(BUILD + 5, BUILD, Some(BUILD + 5)), (None, ClockState::Hardware));
+    }
+
+    #[test]
+    fn a_clock_of_1970_or_2001_becomes_the_last_known_time() {
+        for hardware in [0, 1_000_000_000] {
+            assert_eq!(verdict(hardware, BUILD, None), (Some(BUILD), ClockState::Floor { hardware }));
+            assert_eq!(
+                verdict(hardware, BUILD, Some(BUILD + 9)),
+                (Some(BUILD + 9), ClockState::Floor { hardware })
+            );
+        }
+        assert_eq!(verdict(BUILD + 5, BUILD, Some(BUILD + 9)).0, Some(BUILD + 9));
+    }
+
+    #[test]
+    fn a_clock_of_2099_is_not_believed_and_a_time_saved_by_it_neither() {
+        let hardware = 4_070_908_800;
+        assert_eq!(
+            verdict(hardware, BUILD, Some(BUILD + 9)),
+            (Some(BUILD + 9), ClockState::Ceiling { hardware })
+        );
+        assert_eq!(verdict(BUILD + 5, BUILD, Some(hardware)), (None, ClockState::Hardware));
+    }
+
+    #[test]
+    fn a_saved_time_is_digits_only() {
+        assert_eq!(parse_saved(b"1793491200\n"), Some(1_793_491_200));
+        for bytes in [&b""[..], b"-1", b"1e9", b"\xff", b"99999999999999999999999999999999999"] {
+            assert_eq!(parse_saved(bytes), None);
+        }
+    }
+
+    #[test]
+    fn days_have_their_names() {
+        assert_eq!(date(0), "1970-01-01");
+        assert_eq!(date(1_000_000_000), "2001-09-09");
+        assert_eq!(date(4_070_908_800), "2099-01-01");
+        assert_eq!(date(1_709_164_800), "2024-02-29");
+    }
+}

@@ -1,0 +1,39 @@
+//! Control groups: a bound on memory and tasks for each role, and the end of all that it has started. It never starts
+//! anything.
+
+use drawbridge_sandbox::Profile;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// The folder of a role's group.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    Path::new(ROOT).join(name)
+}
+
+/// Makes the role's group with its bounds.
+pub(crate) fn make(profile: &Profile) {
+    let folder = folder(profile.name);
+    let limits = &profile.limits;
+    let made = || -> std::io::Result<()> {
+        fs::write(Path::new(ROOT).join("cgroup.subtree_control"), "+memory +pids")?;
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        fs::write(folder.join("memory.max"), limits.memory.to_string())?;
+        fs::write(folder.join("memory.oom.group"), "1")?;
+        fs::write(folder.join("pids.max"), limits.tasks.to_string())
+    };
+    if let Err(error) = made() {
+        log::error!("cannot bound the {} role: {error}", profile.name);
+    }
+}
+
+/// Ends every process of the group at once (KILL), those that the role has started included.
+pub(crate) fn kill(name: &str) {
+    if let Err(error) = fs::write(folder(name).join("cgroup.kill"), "1") {
+        log::error!("cannot end the processes of the {name} role: {error}");
+    }
+}

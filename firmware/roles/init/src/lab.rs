@@ -1,0 +1,166 @@
+//! Faults on request, for the lab's images only: it is not compiled into any other. The request stands on the kernel's
+//! command line, `drawbridge.lab=WHAT[,WHAT…]`, where WHAT is one of
+//!
+//! - `init-panic@S`, `init-abort@S`, `init-hang@S`: init panics, dies, or stops turning S seconds after start;
+//! - `kill:ROLE@S`: the role gets KILL;
+//! - `dies:ROLE`: the role gets KILL whenever it runs;
+//! - `attempts:ROLE@S`: each of [`ATTEMPTS`] is tried, one process each, in the role's own sandbox, and how it ended is
+//!   logged.
+
+use crate::roles::{Process, Supervised, Tokens, start};
+use crate::{clock, logs, table};
+use drawbridge_bus::{Level, Role};
+use mio::Registry;
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+use std::collections::VecDeque;
+use std::process::ExitCode;
+
+pub mod attempts;
+
+pub use attempts::{ATTEMPTS, attempt};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fault {
+    Panic,
+    Abort,
+    Hang,
+    Kill(Role),
+    Dies(Role),
+    Attempts(Role),
+}
+
+/// The faults that were asked for.
+#[derive(Default)]
+pub(crate) struct Lab {
+    faults: Vec<(u64, Fault)>,
+    attempts: VecDeque<(Role, &'static str)>,
+    running: Option<(Role, &'static str, Process)>,
+}
+
+/// Reads the faults out of a kernel command line; what is none is passed over.
+fn parse(command_line: &str) -> Vec<(u64, Fault)> {
+    let requests = command_line.split_whitespace().filter_map(|word| word.strip_prefix("drawbridge.lab="));
+    let fault = |text: &str| {
+        let (what, seconds) = text.split_once('@').unwrap_or((text, "0"));
+        let (what, role) = what.split_once(':').unwrap_or((what, ""));
+        let fault = match (what, Role::of_name(role)) {
+            ("init-panic", _) => Fault::Panic,
+            ("init-abort", _) => Fault::Abort,
+            ("init-hang", _) => Fault::Hang,
+            ("kill", Some(role)) => Fault::Kill(role),
+            ("dies", Some(role)) => Fault::Dies(role),
+            ("attempts", Some(role)) => Fault::Attempts(role),
+            _ => return None,
+        };
+        Some((seconds.parse::<u64>().ok()?.checked_mul(1000)?, fault))
+    };
+    requests.flat_map(|list| list.split(',')).filter_map(fault).collect()
+}
+
+impl Lab {
+    pub(crate) fn from_command_line() -> Self {
+        let command_line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+        Self { faults: parse(&command_line), ..Self::default() }
+    }
+
+    pub(crate) fn deadline(&self) -> u64 {
+        let dies = self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Dies(_)));
+        let next = self.faults.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
+        if dies { next.min(clock::since_boot() + 20) } else { next }
+    }
+
+    pub(crate) fn act(&mut self, now: u64, roles: &[Supervised], tokens: Tokens, registry: &Registry) {
+        let process =
+            |role: Role| roles.iter().find(|one| one.role == role).and_then(|one| one.process.as_ref());
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.faults).into_iter().partition(|(at, _)| *at <= now);
+        self.faults = later;
+        for (at, fault) in due {
+            match &fault {
+                Fault::Panic => panic!("as the lab asked"),
+                Fault::Abort => std::process::abort(),
+                Fault::Hang => {
+                    log::warn!("lab: init hangs from now on");
+                    loop {
+                        std::hint::spin_loop();
+                    }
+                }
+                Fault::Kill(role) => {
+                    log::warn!("lab: KILL for {role}");
+                    process(*role).inspect(|process| process.signal(Signal::SIGKILL));
+                }
+                Fault::Dies(role) => {
+                    process(*role).inspect(|process| process.signal(Signal::SIGKILL));
+                    self.faults.push((at, fault));
+                }
+                Fault::Attempts(role) => {
+                    self.attempts.extend(ATTEMPTS.iter().map(|(name, _)| (*role, *name)));
+                }
+            }
+        }
+        if self.running.is_none()
+            && let Some((role, name)) = self.attempts.pop_front()
+        {
+            let Some(profile) = table::profile(role) else { return };
+            let victim = process(Role::Network).map_or(0, |process| process.pid);
+            let arguments =
+                [format!("{}{name}", attempts::PREFIX), role.name().to_owned(), victim.to_string()];
+            match start(profile, &arguments.each_ref().map(String::as_str), None, tokens, registry) {
+                Ok(process) => self.running = Some((role, name, process)),
+                Err(error) => log::error!("lab: attempt {role} {name}: could not be started: {error}"),
+            }
+            if self.attempts.is_empty() && self.running.is_none() {
+                log::info!("lab: attempts are over");
+            }
+        }
+    }
+
+    pub(crate) fn hear(&mut self) {
+        if let Some((role, _, process)) = &mut self.running {
+            process.hear(role.name());
+        }
+    }
+
+    pub(crate) fn reaped(&mut self, pid: u32, status: WaitStatus, registry: &Registry) -> bool {
+        let Some((role, name, mut process)) = self.running.take_if(|(_, _, process)| process.pid == pid)
+        else {
+            return false;
+        };
+        process.close(role.name(), registry);
+        let how = match status {
+            WaitStatus::Exited(_, code) => match attempts::outcome(code) {
+                Some(outcome) => outcome,
+                None => format!("ended with status {code}"),
+            },
+            WaitStatus::Signaled(_, signal, _) => format!("stopped by {signal}"),
+            other => format!("{other:?}"),
+        };
+        logs::line("init", Level::Warning, &format!("lab: attempt {role} {name}: {how}"));
+        if self.attempts.is_empty() {
+            log::info!("lab: attempts are over");
+        }
+        true
+    }
+}
+
+/// How a process that made an attempt says how it went.
+fn code(result: std::io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::from(attempts::SUCCEEDED),
+        Err(error) => ExitCode::from(u8::try_from(error.raw_os_error().unwrap_or(0)).unwrap_or(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read_from_the_command_line() {
+        assert_eq!(
+            parse("quiet drawbridge.lab=init-hang@5,kill:console@7,nonsense,kill:nobody x"),
+            [(5_000, Fault::Hang), (7_000, Fault::Kill(Role::Console))]
+        );
+    }
+}

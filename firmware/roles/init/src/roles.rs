@@ -1,0 +1,228 @@
+//! The roles' processes: started in their sandboxes, heard, signalled. It never waits for one.
+
+use crate::supervision::Supervision;
+use crate::{groups, loglines::Lines, logs, sys, table};
+use drawbridge_bus::{LISTENER, Role, RoleStatus};
+use drawbridge_sandbox::{Profile, enclose, join_group};
+use mio::unix::SourceFd;
+use mio::unix::pipe::Receiver;
+use mio::{Interest, Registry, Token};
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+/// The binary: init itself, which is every role.
+const BINARY: &str = "/init";
+
+/// One turn of the loop reads no more than this from one role's log.
+const TURN_BYTES: usize = 64 * 1024;
+
+/// A role that init looks after.
+pub(crate) struct Supervised {
+    /// Which.
+    pub(crate) role: Role,
+    profile: &'static Profile,
+    /// Its life so far.
+    pub(crate) supervision: Supervision,
+    /// Its process, while there is one.
+    pub(crate) process: Option<Process>,
+    listener: UnixListener,
+    last_end: String,
+    tokens: Tokens,
+}
+
+/// The tokens under which the event loop hears of a role.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tokens {
+    /// Its process has ended.
+    pub(crate) exit: Token,
+    /// It wrote to its log.
+    pub(crate) log: Token,
+}
+
+/// A process of a role.
+pub(crate) struct Process {
+    /// Its number.
+    pub(crate) pid: u32,
+    pidfd: OwnedFd,
+    log: Receiver,
+    lines: Lines,
+}
+
+impl Process {
+    /// Sends it a signal, and only it, whatever has become of its number.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Err(error) = sys::pidfd_signal(&self.pidfd, signal)
+            && error.raw_os_error() != Some(libc::ESRCH)
+        {
+            log::error!("cannot signal process {}: {error}", self.pid);
+        }
+    }
+}
+
+impl Supervised {
+    /// Makes what a role needs before it can be started: its socket and its control group.
+    pub(crate) fn new(role: Role, tokens: Tokens) -> Option<Self> {
+        let profile = table::profile(role)?;
+        groups::make(profile);
+        match crate::bus::bind(role) {
+            Ok(listener) => Some(Self {
+                role,
+                profile,
+                supervision: Supervision::new(crate::clock::since_boot()),
+                process: None,
+                listener,
+                last_end: String::new(),
+                tokens,
+            }),
+            Err(error) => {
+                log::error!("the {role} role is not started: its socket cannot be made: {error}");
+                None
+            }
+        }
+    }
+
+    /// Starts its process.
+    pub(crate) fn start(&mut self, registry: &Registry) {
+        let now = crate::clock::since_boot();
+        self.supervision.started(now);
+        match start(self.profile, &[self.role.name()], Some(&self.listener), self.tokens, registry) {
+            Ok(process) => self.process = Some(process),
+            Err(error) => self.has_ended(&format!("could not be started: {error}")),
+        }
+    }
+
+    /// Reads what it wrote to its log.
+    pub(crate) fn hear(&mut self, registry: &Registry) {
+        let Some(process) = &mut self.process else { return };
+        if process.hear(self.role.name())
+            && let Err(error) = registry.reregister(&mut process.log, self.tokens.log, Interest::READABLE)
+        {
+            log::error!("the log of {} can no longer be read: {error}", self.role);
+        }
+    }
+
+    /// Its process has been reaped.
+    pub(crate) fn reaped(&mut self, status: WaitStatus, registry: &Registry) {
+        if let Some(mut process) = self.process.take() {
+            process.close(self.role.name(), registry);
+        }
+        // What it has started, if it ever could, ends with it.
+        groups::kill(self.profile.name);
+        self.has_ended(&sentence(status));
+    }
+
+    fn has_ended(&mut self, how: &str) {
+        how.clone_into(&mut self.last_end);
+        let failed = self.supervision.ended(crate::clock::since_boot());
+        if failed {
+            log::error!("the {} role {how}; it has FAILED: too many ends in a short time", self.role);
+        } else {
+            log::warn!("the {} role {how}", self.role);
+        }
+    }
+
+    /// Ends all its processes at once.
+    pub(crate) fn kill(&self) {
+        groups::kill(self.profile.name);
+        if let Some(process) = &self.process {
+            process.signal(Signal::SIGKILL);
+        }
+    }
+
+    /// Its line in the system's status.
+    pub(crate) fn status(&self) -> RoleStatus {
+        RoleStatus {
+            role: self.role,
+            state: self.supervision.state(crate::clock::since_boot()),
+            pid: self.process.as_ref().map_or(0, |process| process.pid),
+            starts: self.supervision.starts,
+            last_end: self.last_end.clone(),
+        }
+    }
+}
+
+impl Process {
+    /// Reads its log; true when there may be more than one turn reads.
+    pub(crate) fn hear(&mut self, source: &str) -> bool {
+        let mut buffer = [0; 4096];
+        let mut read = 0;
+        while read < TURN_BYTES {
+            match self.log.read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(length) => {
+                    read += length;
+                    let now = crate::clock::since_boot();
+                    self.lines.push(&buffer[..length], now, |level, text| logs::line(source, level, &text));
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Reads the last of its log, and lets go of it.
+    pub(crate) fn close(&mut self, source: &str, registry: &Registry) {
+        self.hear(source);
+        self.lines.end(|level, text| logs::line(source, level, &text));
+        let _ = registry.deregister(&mut self.log);
+        let _ = registry.deregister(&mut SourceFd(&self.pidfd.as_raw_fd()));
+    }
+}
+
+/// Starts the binary with these arguments in a role's sandbox.
+pub(crate) fn start(
+    profile: &'static Profile,
+    arguments: &[&str],
+    listener: Option<&UnixListener>,
+    tokens: Tokens,
+    registry: &Registry,
+) -> io::Result<Process> {
+    let (sender, mut receiver) = mio::unix::pipe::new()?;
+    // The role's end blocks: a role that logs too fast is slowed, and loses no line by that.
+    sender.set_nonblocking(false)?;
+    let output = OwnedFd::from(sender);
+    let mut command = Command::new(BINARY);
+    command
+        .arg0(profile.name)
+        .args(arguments)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
+    let listening = listener.map(std::os::fd::AsRawFd::as_raw_fd);
+    let group = groups::folder(profile.name);
+    let pid = sys::spawn(command, move || {
+        if let Some(listening) = listening {
+            sys::place_descriptor(listening, LISTENER)?;
+        }
+        // Standard error is the log already; the reason would not fit through the exec's own error number.
+        join_group(&group).and_then(|()| enclose(profile)).map_err(|error| {
+            let _ = writeln!(io::stderr(), "<3>{error}");
+            io::Error::from_raw_os_error(libc::EPERM)
+        })
+    })?;
+    let pidfd = sys::pidfd_open(pid)?;
+    registry.register(&mut SourceFd(&pidfd.as_raw_fd()), tokens.exit, Interest::READABLE)?;
+    registry.register(&mut receiver, tokens.log, Interest::READABLE)?;
+    Ok(Process { pid, pidfd, log: receiver, lines: Lines::default() })
+}
+
+/// How a process ended, as the rest of a sentence.
+pub(crate) fn sentence(status: WaitStatus) -> String {
+    match status {
+        WaitStatus::Exited(_, 0) => "ended by itself".to_owned(),
+        WaitStatus::Exited(_, code) => format!("ended with status {code}"),
+        WaitStatus::Signaled(_, Signal::SIGSYS, _) => {
+            "was ended by its sandbox: it tried a system call that it may not make (SIGSYS)".to_owned()
+        }
+        WaitStatus::Signaled(_, signal, _) => format!("was ended by signal {signal}"),
+        other => format!("ended in an unknown way ({other:?})"),
+    }
+}

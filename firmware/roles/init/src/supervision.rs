@@ -1,0 +1,195 @@
+//! When a role is started again, and when it counts as failed. It never touches a process.
+//!
+//! ```text
+//!            started                ready
+//!  Waiting ───────────► Starting ──────────► Running
+//!    ▲                     │ ended, late        │ ended
+//!    │   few ends lately   ▼                    ▼
+//!    └───────────────── how often lately? ◄─────┘
+//!                          │ too often
+//!                          ▼         once in a while
+//!                        Failed ─────────────────────► Starting
+//! ```
+
+use drawbridge_bus::RoleState;
+use std::collections::VecDeque;
+
+/// The first restart comes at once for a person's eye; milliseconds, as all times here.
+const FIRST_DELAY: u64 = 100;
+/// Each further one waits twice as long, up to this.
+const LONGEST_DELAY: u64 = 10_000;
+/// So many ends …
+const MANY_ENDS: usize = 5;
+/// … within this time are a failure, and not bad luck.
+const LATELY: u64 = 60_000;
+/// A failed role gets another chance so often.
+const FAILED_DELAY: u64 = 60_000;
+/// A role that does not serve within this time after its start hangs.
+const READY_WITHIN: u64 = 60_000;
+
+/// The life of one role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Supervision {
+    phase: Phase,
+    delay: u64,
+    ends: VecDeque<u64>,
+    /// How often it was started.
+    pub(crate) starts: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting { until: u64 },
+    Failed { until: u64 },
+    Starting { since: u64 },
+    Running,
+    Stopping,
+    Stopped,
+}
+
+/// What is to be done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Start it.
+    Start,
+    /// It hangs: end its process.
+    Kill,
+}
+
+impl Supervision {
+    /// A role that is to be started at once.
+    pub(crate) fn new(now: u64) -> Self {
+        Self { phase: Phase::Waiting { until: now }, delay: FIRST_DELAY, ends: VecDeque::new(), starts: 0 }
+    }
+
+    /// Its process was started.
+    pub(crate) fn started(&mut self, now: u64) {
+        self.starts = self.starts.saturating_add(1);
+        self.phase = Phase::Starting { since: now };
+    }
+
+    /// It says that it serves.
+    pub(crate) fn ready(&mut self) {
+        if let Phase::Starting { .. } = self.phase {
+            self.phase = Phase::Running;
+        }
+    }
+
+    /// Its process has ended, or could not be started. True when it counts as failed from now on.
+    pub(crate) fn ended(&mut self, now: u64) -> bool {
+        if matches!(self.phase, Phase::Stopping | Phase::Stopped) {
+            self.phase = Phase::Stopped;
+            return false;
+        }
+        let lately = now.saturating_sub(LATELY);
+        while self.ends.front().is_some_and(|end| *end < lately) {
+            self.ends.pop_front();
+        }
+        if self.ends.is_empty() {
+            self.delay = FIRST_DELAY;
+        }
+        self.ends.push_back(now);
+        if self.ends.len() >= MANY_ENDS {
+            // Bounded, and one more end lately is enough to be failed again.
+            self.ends.pop_front();
+            self.phase = Phase::Failed { until: now + FAILED_DELAY };
+            return true;
+        }
+        self.phase = Phase::Waiting { until: now + self.delay };
+        self.delay = (self.delay * 2).min(LONGEST_DELAY);
+        false
+    }
+
+    /// It was asked to end for good.
+    pub(crate) fn stop(&mut self, has_process: bool) {
+        self.phase = if has_process { Phase::Stopping } else { Phase::Stopped };
+    }
+
+    /// What is to be done at this time, if anything.
+    pub(crate) fn due(&self, now: u64) -> Option<Due> {
+        match self.phase {
+            Phase::Waiting { until } | Phase::Failed { until } if now >= until => Some(Due::Start),
+            Phase::Starting { since } if now >= since + READY_WITHIN => Some(Due::Kill),
+            _ => None,
+        }
+    }
+
+    /// When [`Self::due`] is to be asked next.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Waiting { until } | Phase::Failed { until } => Some(until),
+            Phase::Starting { since } => Some(since + READY_WITHIN),
+            Phase::Running | Phase::Stopping | Phase::Stopped => None,
+        }
+    }
+
+    /// The state for others.
+    pub(crate) fn state(&self, now: u64) -> RoleState {
+        match self.phase {
+            Phase::Waiting { until } => RoleState::Waiting {
+                milliseconds: u32::try_from(until.saturating_sub(now)).unwrap_or(u32::MAX),
+            },
+            Phase::Failed { .. } => RoleState::Failed,
+            Phase::Starting { .. } => RoleState::Starting,
+            Phase::Running => RoleState::Running,
+            Phase::Stopping => RoleState::Stopping,
+            Phase::Stopped => RoleState::Stopped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(supervision: &mut Supervision, start: u64, end: u64) -> bool {
+        supervision.started(start);
+        supervision.ready();
+        supervision.ended(end)
+    }
+
+    #[test]
+    fn one_that_dies_once_is_back_at_once_and_again_after_a_long_life() {
+        let mut supervision = Supervision::new(0);
+        assert_eq!(supervision.due(0), Some(Due::Start));
+        assert!(!run(&mut supervision, 0, 5_000));
+        assert_eq!(supervision.deadline(), Some(5_100));
+        assert!(!run(&mut supervision, 5_100, 500_000));
+        assert_eq!(supervision.deadline(), Some(500_100));
+    }
+
+    #[test]
+    fn one_that_keeps_dying_is_failed_and_tried_once_in_a_while() {
+        let mut supervision = Supervision::new(0);
+        let mut now = 0;
+        let mut delays = Vec::new();
+        while !run(&mut supervision, now, now) {
+            let next = supervision.deadline().unwrap();
+            delays.push(next - now);
+            now = next;
+        }
+        assert_eq!(delays, [100, 200, 400, 800]);
+        assert_eq!(supervision.state(now), RoleState::Failed);
+        let next = supervision.deadline().unwrap();
+        assert_eq!(next - now, FAILED_DELAY);
+        assert_eq!(supervision.due(next), Some(Due::Start));
+    }
+
+    #[test]
+    fn one_that_never_serves_is_ended() {
+        let mut supervision = Supervision::new(0);
+        supervision.started(10);
+        assert_eq!(supervision.due(10), None);
+        assert_eq!(supervision.due(10 + READY_WITHIN), Some(Due::Kill));
+    }
+
+    #[test]
+    fn one_that_was_stopped_stays_so() {
+        let mut supervision = Supervision::new(0);
+        supervision.started(0);
+        supervision.stop(true);
+        assert!(!supervision.ended(5));
+        assert_eq!(supervision.state(5), RoleState::Stopped);
+        assert_eq!((supervision.due(u64::MAX), supervision.deadline()), (None, None));
+    }
+}
