@@ -74,6 +74,13 @@ impl Tool {
     }
 }
 
+/// The PATH with the folders in which Debian keeps the programs that make file systems.
+pub(crate) fn path_with_sbin() -> std::ffi::OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

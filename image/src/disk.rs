@@ -158,8 +158,8 @@ fn fill(path: &Path, system: &[u8], size: DiskSize, date: SourceDate) -> Result<
     write_table(&mut file, size).map_err(|wrong| {
         Error::malformed("the disk image", &format!("its partition table could not be made: {wrong}"))
     })?;
-    let system_a = fat::build(VOLUME_A, Some(system))?;
-    let system_b = fat::build(VOLUME_B, None)?;
+    let system_a = fat::build(VOLUME_A, Some(system), date)?;
+    let system_b = fat::build(VOLUME_B, None, date)?;
     put_sparse(&mut file, ALIGNMENT, &system_a).map_err(Error::write(path))?;
     put_sparse(&mut file, ALIGNMENT + SYSTEM_BYTES, &system_b).map_err(Error::write(path))?;
     drop(file);

@@ -43,7 +43,7 @@ pub fn format(image: &Path, offset: u64, bytes: u64, identity: Identity<'_>, dat
     mke2fs
         .command()
         // Outside of root's PATH on Debian.
-        .env("PATH", path_with_sbin())
+        .env("PATH", crate::command::path_with_sbin())
         .env("MKE2FS_CONFIG", "/dev/null")
         // The second is e2fsprogs' own name for it, which 1.47.0 and older go by.
         .env("SOURCE_DATE_EPOCH", date.seconds().to_string())
@@ -54,11 +54,4 @@ pub fn format(image: &Path, offset: u64, bytes: u64, identity: Identity<'_>, dat
         .arg(image)
         .arg((bytes / BLOCK).to_string());
     mke2fs.output().map(drop)
-}
-
-/// The PATH with the folders in which Debian keeps the programs that make file systems.
-pub(crate) fn path_with_sbin() -> std::ffi::OsString {
-    let mut path = std::env::var_os("PATH").unwrap_or_default();
-    path.push(":/usr/sbin:/sbin");
-    path
 }

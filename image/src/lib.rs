@@ -12,7 +12,7 @@ pub mod ext4;
 pub mod fat;
 pub mod files;
 pub mod initramfs;
-pub mod kernel_image;
+pub mod kernel;
 pub mod names;
 pub mod source;
 pub mod system;

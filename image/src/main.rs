@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use drawbridge_image::binary::{Build, Flavour};
 use drawbridge_image::disk::{self, DiskSize};
+use drawbridge_image::kernel::{self, Cache};
 use drawbridge_image::source::Workspace;
 use drawbridge_image::{Error, Result, files, initramfs, names, system};
 use lexopt::Arg::{Long, Short, Value};
@@ -149,7 +150,13 @@ impl Session {
         let to = self.path(names::KERNEL);
         if let Some(given) = &self.request.kernel {
             files::write(&to, &files::read(given)?)?;
+            said(&to);
+            return Ok(());
         }
+        let built = kernel::obtain(&self.workspace, self.request.source.as_deref(), &Cache::of_user()?)?;
+        files::write(&to, &files::read(&built.image)?)?;
+        files::write(&self.path(names::KERNEL_CONFIG), &files::read(&built.config)?)?;
+        files::write(&self.path(names::KERNEL_PROVENANCE), &built.provenance.json()?)?;
         said(&to);
         Ok(())
     }

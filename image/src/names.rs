@@ -4,6 +4,8 @@
 pub const KERNEL: &str = "bzImage";
 /// The configuration that the kernel was built with.
 pub const KERNEL_CONFIG: &str = "linux.config";
+/// What the kernel was made of, as JSON.
+pub const KERNEL_PROVENANCE: &str = "kernel.json";
 /// The appliance's binary.
 pub const BINARY: &str = "drawbridge";
 /// The same with faults on request, for the lab's tests only.

@@ -52,6 +52,17 @@ impl SourceDate {
         self.0
     }
 
+    /// As FAT writes it: the day, and the time of the day in steps of two seconds (UTC, though FAT does not say so).
+    pub fn dos(self) -> (u16, u16) {
+        let moment =
+            OffsetDateTime::from_unix_timestamp(i64::from(self.0)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let year = u16::try_from(moment.year() - 1980).unwrap_or(0);
+        let [month, day, hour, minute, second] =
+            [u8::from(moment.month()), moment.day(), moment.hour(), moment.minute(), moment.second()]
+                .map(u16::from);
+        (year << 9 | month << 5 | day, hour << 11 | minute << 5 | (second / 2))
+    }
+
     /// As RFC 3339 writes it, in UTC: `2026-01-01T00:00:00Z`.
     pub fn rfc3339(self) -> String {
         OffsetDateTime::from_unix_timestamp(i64::from(self.0))

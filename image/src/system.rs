@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::source::SourceDate;
 use crate::uki::{self, Section};
-use crate::{cmdline, elf, files, initramfs, kernel_image, names};
+use crate::{cmdline, elf, files, initramfs, kernel, names};
 
 /// Where Debian's `systemd-boot-efi` puts the stub.
 pub const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
@@ -41,7 +41,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<System> {
     elf::check_hardened(inputs.binary)?;
     let initramfs = initramfs::build(inputs.binary, inputs.date)?;
     let cmdline = cmdline::text();
-    let release = kernel_image::release(inputs.kernel)?;
+    let release = kernel::image::release(inputs.kernel)?;
     let os_release = os_release(inputs.version)?;
     let efi = uki::join(
         inputs.stub,
