@@ -19,7 +19,9 @@ fn main() -> ExitCode {
     match role {
         Some(role) if role != Role::Init => locked(role),
         _ => {
-            eprintln!("drawbridge: this is the whole of a Support Appliance: it runs as init, and starts its roles itself");
+            eprintln!(
+                "drawbridge: this is the whole of a Support Appliance: it runs as init, and starts its roles itself"
+            );
             ExitCode::FAILURE
         }
     }
@@ -28,6 +30,10 @@ fn main() -> ExitCode {
 /// Runs a role, but only locked into its sandbox.
 fn locked(role: Role) -> ExitCode {
     drawbridge_bus::logger::start();
+    // For whoever reads the kernel's log: the binary is the same for all, the name is not.
+    if let Err(error) = drawbridge_sandbox::name_process(role.name()) {
+        log::warn!("{error}");
+    }
     let Some(profile) = drawbridge_init::table::profile(role) else { return ExitCode::FAILURE };
     if let Err(error) = drawbridge_sandbox::lock(profile) {
         log::error!("the {role} role is not run: {error}");

@@ -32,7 +32,8 @@ pub fn enclose(profile: &Profile) -> Result<(), SandboxError> {
 /// Moves the calling process into its control group, which init made before. Last of what needs init's own view.
 pub fn join_group(folder: &Path) -> Result<(), SandboxError> {
     // Init itself is never the victim when memory runs out; its children are.
-    std::fs::write("/proc/self/oom_score_adj", "0").map_err(|error| SandboxError::call("become killable", error))?;
+    std::fs::write("/proc/self/oom_score_adj", "0")
+        .map_err(|error| SandboxError::call("become killable", error))?;
     std::fs::write(folder.join("cgroup.procs"), "0")
         .map_err(|error| SandboxError::call("join its control group", error))
 }

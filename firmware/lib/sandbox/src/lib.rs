@@ -10,7 +10,7 @@ mod lock;
 mod syscalls;
 
 pub use enclose::{enclose, join_group};
-pub use lock::lock;
+pub use lock::{lock, name_process};
 pub use syscalls::Calls;
 
 pub use caps::Capability;

@@ -30,6 +30,16 @@ pub fn lock(profile: &Profile) -> Result<(), SandboxError> {
     lock_calls(profile)
 }
 
+/// Gives the calling process its name for the kernel's log and process table; of a longer one the first 15 bytes.
+///
+/// # Errors
+/// The kernel refused.
+pub fn name_process(name: &str) -> Result<(), SandboxError> {
+    let short: Vec<u8> = name.bytes().filter(|byte| *byte != 0).take(15).collect();
+    let short = std::ffi::CString::new(short).unwrap_or_default();
+    nix::sys::prctl::set_name(&short).map_err(|error| SandboxError::call("name its process", error))
+}
+
 /// Landlock ABI 6 (Linux 6.12): files, TCP ports, signals, abstract sockets. Nothing less is accepted.
 fn lock_files(profile: &Profile) -> Result<(), SandboxError> {
     let failed = |error: &dyn std::fmt::Display| SandboxError::Landlock(error.to_string());

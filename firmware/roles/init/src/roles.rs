@@ -2,7 +2,7 @@
 
 use crate::supervision::Supervision;
 use crate::{groups, loglines::Lines, logs, sys, table};
-use drawbridge_bus::{LISTENER, Role, RoleStatus};
+use drawbridge_bus::{LISTENER, Role, RoleState, RoleStatus};
 use drawbridge_sandbox::{Profile, enclose, join_group};
 use mio::unix::SourceFd;
 use mio::unix::pipe::Receiver;
@@ -119,7 +119,9 @@ impl Supervised {
     fn has_ended(&mut self, how: &str) {
         how.clone_into(&mut self.last_end);
         let failed = self.supervision.ended(crate::clock::since_boot());
-        if failed {
+        if self.supervision.state(0) == RoleState::Stopped {
+            log::info!("the {} role {how}", self.role);
+        } else if failed {
             log::error!("the {} role {how}; it has FAILED: too many ends in a short time", self.role);
         } else {
             log::warn!("the {} role {how}", self.role);
