@@ -1,10 +1,11 @@
 //! Builds the appliance's binary with cargo so that neither the folder nor the day shows in it; it never runs it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use cargo_metadata::Message;
+use cargo_metadata::{Artifact, Message, Metadata, MetadataCommand, PackageId};
 
 use crate::command::Tool;
 use crate::error::{Error, Result};
@@ -15,6 +16,9 @@ use crate::{elf, files};
 /// procedural macros statically too, which cannot be done.
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// The package that the binary is built from, which is its name too.
+pub const PACKAGE: &str = "drawbridge";
+
 /// Which of the two binaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
@@ -22,6 +26,33 @@ pub enum Flavour {
     Product,
     /// The one with faults on request, which only the lab's tests boot.
     Lab,
+}
+
+/// A binary, and the crates that cargo compiled for it.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The binary.
+    pub binary: Vec<u8>,
+    /// Its crates, each once.
+    pub crates: Vec<UsedCrate>,
+}
+
+/// A crate that had a part in a build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedCrate {
+    /// Cargo's name for it.
+    pub package: PackageId,
+    /// Where it ran or went.
+    pub place: Place,
+}
+
+/// Where a crate that was compiled went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// It ran while the binary was built: a procedural macro, a build script, or what these use.
+    Build,
+    /// It was linked into the binary.
+    Binary,
 }
 
 /// How a binary is to be built.
@@ -51,28 +82,29 @@ impl Build {
         })
     }
 
-    /// Builds the binary, checks that it is hardened, and returns its bytes. What cargo says goes to standard error.
-    pub fn run(&self) -> Result<Vec<u8>> {
-        let binary = files::read(&self.compile()?)?;
+    /// Builds the binary, or takes what cargo finds to be up to date, and checks that it is hardened. What cargo says goes
+    /// to standard error.
+    pub fn run(&self) -> Result<Built> {
+        let target_folder = match &self.target_folder {
+            Some(folder) => folder.clone(),
+            None => target_folder(&self.workspace)?,
+        };
+        let messages = self.compile(&target_folder)?;
+        let binary = files::read(&executable(&messages)?)?;
         elf::check_hardened(&binary)?;
-        Ok(binary)
+        Ok(Built { binary, crates: used_crates(&messages, &target_folder) })
     }
 
-    /// Runs cargo, and returns where it says that the program lies.
-    fn compile(&self) -> Result<PathBuf> {
-        let metadata = self.cargo_metadata()?;
-        let target_folder = self
-            .target_folder
-            .clone()
-            .unwrap_or_else(|| metadata.target_directory.clone().into_std_path_buf());
+    /// Runs cargo, and returns its messages.
+    fn compile(&self, target_folder: &Path) -> Result<Vec<Message>> {
         let mut cargo = Tool::new(&cargo_program(), "builds the appliance's binary", "cargo (or rustup)");
         let command = cargo.command();
         command
             .current_dir(self.workspace.root())
-            .args(["build", "--release", "--locked", "--package", "drawbridge", "--target", TARGET])
+            .args(["build", "--release", "--locked", "--package", PACKAGE, "--target", TARGET])
             .args(["--message-format", "json-render-diagnostics"])
             .arg("--target-dir")
-            .arg(&target_folder);
+            .arg(target_folder);
         if self.flavour == Flavour::Lab {
             command.args(["--features", "lab"]);
         }
@@ -86,7 +118,7 @@ impl Build {
                 command.env_remove(&name);
             }
         }
-        let remaps = self.remaps(&target_folder)?;
+        let remaps = self.remaps(target_folder)?;
         command
             .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(&remaps))
             .env("CARGO_INCREMENTAL", "0")
@@ -101,7 +133,9 @@ impl Build {
         if !output.status.success() {
             return Err(cargo.end_error(output.status, b"what is wrong is said above"));
         }
-        executable(&output.stdout)
+        Message::parse_stream(output.stdout.as_slice())
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|wrong| Error::malformed("what cargo says of its build", &wrong))
     }
 
     /// Which folders of this machine become which names in the binary. Where two fit, the later one counts.
@@ -122,24 +156,45 @@ impl Build {
     }
 
     fn sysroot(&self) -> Result<PathBuf> {
-        let program = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-        let mut rustc = Tool::new(&program, "compiles Rust", "rustc (or rustup)");
+        let mut rustc = Tool::new(&rustc_program(), "compiles Rust", "rustc (or rustup)");
         rustc.command().current_dir(self.workspace.root()).args(["--print", "sysroot"]);
         Ok(PathBuf::from(rustc.text()?.trim_end()))
     }
+}
 
-    fn cargo_metadata(&self) -> Result<cargo_metadata::Metadata> {
-        cargo_metadata::MetadataCommand::new()
-            .cargo_path(cargo_program())
-            .current_dir(self.workspace.root())
-            .no_deps()
-            .exec()
-            .map_err(|wrong| Error::malformed("what `cargo metadata` says of the workspace", &wrong))
-    }
+/// Where cargo works unless it is told otherwise.
+fn target_folder(workspace: &Workspace) -> Result<PathBuf> {
+    let metadata = metadata_command(workspace).no_deps().exec();
+    metadata
+        .map(|metadata| metadata.target_directory.into_std_path_buf())
+        .map_err(|wrong| metadata_error(&wrong))
+}
+
+/// All that cargo knows of the workspace's packages and of those that they need on the appliance.
+pub(crate) fn metadata(workspace: &Workspace) -> Result<Metadata> {
+    metadata_command(workspace)
+        .other_options(["--locked", "--filter-platform", TARGET].map(str::to_owned))
+        .exec()
+        .map_err(|wrong| metadata_error(&wrong))
+}
+
+fn metadata_command(workspace: &Workspace) -> MetadataCommand {
+    let mut command = MetadataCommand::new();
+    command.cargo_path(cargo_program()).current_dir(workspace.root());
+    command
+}
+
+fn metadata_error(wrong: &cargo_metadata::Error) -> Error {
+    Error::malformed("what `cargo metadata` says of the workspace", wrong)
+}
+
+/// The program to call as rustc.
+pub(crate) fn rustc_program() -> String {
+    std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned())
 }
 
 /// The program to call as cargo: the one that runs this program, if one does.
-pub(crate) fn cargo_program() -> String {
+fn cargo_program() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
 
@@ -186,17 +241,36 @@ fn c_flags(remaps: &[(PathBuf, &str)]) -> OsString {
     flags
 }
 
-/// Where the program lies, from cargo's messages.
-fn executable(messages: &[u8]) -> Result<PathBuf> {
-    Message::parse_stream(messages)
-        .filter_map(std::result::Result::ok)
-        .filter_map(|message| match message {
-            Message::CompilerArtifact(artifact) if artifact.target.name == "drawbridge" => {
-                artifact.executable
-            }
-            _ => None,
-        })
-        .last()
+/// Where the program lies.
+fn executable(messages: &[Message]) -> Result<PathBuf> {
+    artifacts(messages)
+        .filter(|artifact| artifact.target.name == PACKAGE)
+        .find_map(|artifact| artifact.executable.clone())
         .map(cargo_metadata::camino::Utf8PathBuf::into_std_path_buf)
         .ok_or_else(|| Error::malformed("what cargo says of its build", &"it names no program `drawbridge`"))
+}
+
+/// Which crates were compiled, and for what. What is for the appliance lies in a folder with the target's name.
+fn used_crates(messages: &[Message], target_folder: &Path) -> Vec<UsedCrate> {
+    let mut places = BTreeMap::new();
+    for artifact in artifacts(messages) {
+        let for_target = artifact.filenames.iter().any(|file| {
+            let file = file.as_std_path();
+            file.strip_prefix(target_folder)
+                .unwrap_or(file)
+                .components()
+                .any(|part| part.as_os_str() == TARGET)
+        });
+        let place = if for_target { Place::Binary } else { Place::Build };
+        let known = places.entry(artifact.package_id.clone()).or_insert(place);
+        *known = place.max(*known);
+    }
+    places.into_iter().map(|(package, place)| UsedCrate { package, place }).collect()
+}
+
+fn artifacts(messages: &[Message]) -> impl Iterator<Item = &Artifact> {
+    messages.iter().filter_map(|message| match message {
+        Message::CompilerArtifact(artifact) => Some(artifact),
+        _ => None,
+    })
 }

@@ -11,6 +11,7 @@ const QUOTED: usize = 4096;
 /// A program that the build calls: its command, what it is there for, and what to do when it is missing.
 #[derive(Debug)]
 pub(crate) struct Tool {
+    name: String,
     command: Command,
     purpose: &'static str,
     remedy: String,
@@ -19,8 +20,14 @@ pub(crate) struct Tool {
 impl Tool {
     /// `program`, found on the PATH, which "does `purpose`" and is in Debian's package `package`.
     pub(crate) fn new(program: &str, purpose: &'static str, package: &str) -> Self {
+        Self::wrapped(program, program, purpose, package)
+    }
+
+    /// `program` as `new` has it, started by `wrapper`, whose arguments the caller adds.
+    pub(crate) fn wrapped(program: &str, wrapper: &str, purpose: &'static str, package: &str) -> Self {
         Self {
-            command: Command::new(program),
+            name: program.to_owned(),
+            command: Command::new(wrapper),
             purpose,
             remedy: format!("install the package {package} (`apt-get install {package}`)"),
         }
@@ -40,29 +47,30 @@ impl Tool {
 
     /// Runs it to its end, and returns what it wrote to standard output, which must be UTF-8.
     pub(crate) fn text(self) -> Result<String> {
-        let program = self.program();
+        let program = self.name.clone();
         String::from_utf8(self.output()?)
             .map_err(|wrong| Error::malformed(format!("what `{program}` printed"), &wrong))
     }
 
     /// The error for a program that could not be started.
     pub(crate) fn start_error(&self, source: io::Error) -> Error {
-        Error::Start { program: self.program(), purpose: self.purpose, source, remedy: self.remedy.clone() }
+        Error::Start {
+            program: self.name.clone(),
+            purpose: self.purpose,
+            source,
+            remedy: self.remedy.clone(),
+        }
     }
 
     /// The error for a program that ended badly, with the end of what it printed.
     pub(crate) fn end_error(&self, status: std::process::ExitStatus, printed: &[u8]) -> Error {
         let from = printed.len().saturating_sub(QUOTED);
         Error::Failed {
-            program: self.program(),
+            program: self.name.clone(),
             purpose: self.purpose,
             status,
             output: String::from_utf8_lossy(&printed[from..]).into_owned(),
         }
-    }
-
-    fn program(&self) -> String {
-        self.command.get_program().to_string_lossy().into_owned()
     }
 
     fn check(&self, output: &Output) -> Result<()> {

@@ -2,6 +2,7 @@
 //! materials and a size report of it. It needs no root, signs nothing and writes to no real disk.
 
 pub mod binary;
+pub mod bom;
 pub mod cmdline;
 pub mod cpio;
 pub mod digest;
@@ -14,10 +15,14 @@ pub mod files;
 pub mod initramfs;
 pub mod kernel;
 pub mod names;
+pub mod pipeline;
+pub mod reproduce;
+pub mod sizes;
 pub mod source;
 pub mod system;
 pub mod uki;
 
 mod command;
+mod distribution;
 
 pub use error::{Error, Result};

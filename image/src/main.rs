@@ -1,14 +1,14 @@
 //! The command `drawbridge-image`: reads what is asked for and calls the library; it builds nothing itself.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use drawbridge_image::binary::{Build, Flavour};
-use drawbridge_image::disk::{self, DiskSize};
-use drawbridge_image::kernel::{self, Cache};
+use drawbridge_image::binary::Flavour;
+use drawbridge_image::disk::DiskSize;
+use drawbridge_image::pipeline::Pipeline;
 use drawbridge_image::source::Workspace;
-use drawbridge_image::{Error, Result, files, initramfs, names, system};
+use drawbridge_image::{Error, Result, reproduce};
 use lexopt::Arg::{Long, Short, Value};
 
 const HELP: &str = "\
@@ -17,7 +17,7 @@ drawbridge-image: from the sources to files to flash
 Usage: drawbridge-image COMMAND [OPTION]...
 
 Commands:
-  kernel       build the kernel, or take it from the cache        -> bzImage, linux.config
+  kernel       build the kernel, or take it from the cache        -> bzImage, linux.config, kernel.json
   binary       build the appliance's binary                       -> drawbridge
   system       join kernel and binary to a system                 -> initramfs.zst, cmdline, system.efi
   disk         make a disk image of the system                    -> disk.img
@@ -78,16 +78,43 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
         None => Workspace::above(&here)?,
     };
     let out = request.out.clone().unwrap_or_else(|| workspace.default_output());
-    files::create_folder(&out)?;
-    let session = Session { request, workspace, out };
-    match session.request.command.as_str() {
-        "kernel" => session.kernel(),
-        "binary" => session.binary(if session.request.lab { Flavour::Lab } else { Flavour::Product }),
-        "system" => session.system(),
-        "disk" => session.disk(),
-        "all" => session.all(),
-        other => Err(usage(&format!("there is no command {other:?}"))),
+    let pipeline = Pipeline {
+        size: request.size,
+        kernel: request.kernel,
+        binary: request.binary,
+        source: request.source,
+        stub: request.stub,
+        ..Pipeline::new(&workspace, &out)?
+    };
+    match request.command.as_str() {
+        "kernel" => said(&pipeline.kernel()?),
+        "binary" => said(&pipeline.binary(if request.lab { Flavour::Lab } else { Flavour::Product })?),
+        "system" => said(&pipeline.system()?),
+        "disk" => said(&pipeline.disk()?),
+        "bom" => said(&pipeline.bom()?),
+        "sizes" => print!("{}", pipeline.sizes()?),
+        "all" => all(&pipeline, request.lab)?,
+        "reproduce" => {
+            for same in reproduce::run(&pipeline)? {
+                println!("{}  {}", same.sha256, same.name);
+            }
+        }
+        other => return Err(usage(&format!("there is no command {other:?}"))),
     }
+    Ok(())
+}
+
+fn all(pipeline: &Pipeline, lab: bool) -> Result<()> {
+    said(&pipeline.kernel()?);
+    said(&pipeline.binary(Flavour::Product)?);
+    said(&pipeline.system()?);
+    said(&pipeline.disk()?);
+    said(&pipeline.bom()?);
+    if lab {
+        said(&pipeline.lab()?);
+    }
+    print!("{}", pipeline.sizes()?);
+    Ok(())
 }
 
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request> {
@@ -138,85 +165,9 @@ fn usage(wrong: &dyn std::fmt::Display) -> Error {
     Error::Usage { wrong: wrong.to_string() }
 }
 
-/// One call of the command: what is asked for, of which sources, and where it goes.
-struct Session {
-    request: Request,
-    workspace: Workspace,
-    out: PathBuf,
-}
-
-impl Session {
-    fn kernel(&self) -> Result<()> {
-        let to = self.path(names::KERNEL);
-        if let Some(given) = &self.request.kernel {
-            files::write(&to, &files::read(given)?)?;
-            said(&to);
-            return Ok(());
-        }
-        let built = kernel::obtain(&self.workspace, self.request.source.as_deref(), &Cache::of_user()?)?;
-        files::write(&to, &files::read(&built.image)?)?;
-        files::write(&self.path(names::KERNEL_CONFIG), &files::read(&built.config)?)?;
-        files::write(&self.path(names::KERNEL_PROVENANCE), &built.provenance.json()?)?;
-        said(&to);
-        Ok(())
+/// Says which files were written.
+fn said(paths: &[PathBuf]) {
+    for path in paths {
+        println!("{}", path.display());
     }
-
-    fn binary(&self, flavour: Flavour) -> Result<()> {
-        let name = match flavour {
-            Flavour::Product => names::BINARY,
-            Flavour::Lab => names::BINARY_LAB,
-        };
-        let binary = match (&self.request.binary, flavour) {
-            (Some(given), Flavour::Product) => files::read(given)?,
-            _ => Build::of(&self.workspace, flavour)?.run()?,
-        };
-        files::write(&self.path(name), &binary)?;
-        said(&self.path(name));
-        Ok(())
-    }
-
-    fn system(&self) -> Result<()> {
-        let kernel = files::read(self.request.kernel.as_deref().unwrap_or(&self.path(names::KERNEL)))?;
-        let binary = files::read(self.request.binary.as_deref().unwrap_or(&self.path(names::BINARY)))?;
-        let stub = system::read_stub(self.request.stub.as_deref())?;
-        let version = self.workspace.version()?;
-        let date = self.workspace.date()?;
-        let inputs =
-            system::Inputs { kernel: &kernel, binary: &binary, stub: &stub, version: &version, date };
-        system::write(&inputs, &self.out)?;
-        for name in [names::INITRAMFS, names::CMDLINE, names::SYSTEM] {
-            said(&self.path(name));
-        }
-        Ok(())
-    }
-
-    fn disk(&self) -> Result<()> {
-        let system = files::read(&self.path(names::SYSTEM))?;
-        disk::write(&self.path(names::DISK), &system, self.request.size, self.workspace.date()?)?;
-        said(&self.path(names::DISK));
-        Ok(())
-    }
-
-    fn all(&self) -> Result<()> {
-        self.kernel()?;
-        self.binary(Flavour::Product)?;
-        self.system()?;
-        self.disk()?;
-        if self.request.lab {
-            self.binary(Flavour::Lab)?;
-            let binary = files::read(&self.path(names::BINARY_LAB))?;
-            let lab = initramfs::build(&binary, self.workspace.date()?)?;
-            files::write(&self.path(names::INITRAMFS_LAB), &lab)?;
-            said(&self.path(names::INITRAMFS_LAB));
-        }
-        Ok(())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.out.join(name)
-    }
-}
-
-fn said(path: &Path) {
-    println!("{}", path.display());
 }

@@ -24,3 +24,19 @@ pub const DISK: &str = "disk.img";
 pub const BOM: &str = "bom.cdx.json";
 /// The size report.
 pub const SIZES: &str = "sizes.txt";
+
+/// Every file that is made.
+pub const ALL: [&str; 12] = [
+    KERNEL,
+    KERNEL_CONFIG,
+    KERNEL_PROVENANCE,
+    BINARY,
+    BINARY_LAB,
+    INITRAMFS,
+    INITRAMFS_LAB,
+    CMDLINE,
+    SYSTEM,
+    DISK,
+    BOM,
+    SIZES,
+];

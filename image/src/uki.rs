@@ -46,9 +46,7 @@ pub fn join(stub: &[u8], sections: &[Section<'_>]) -> Result<Vec<u8>> {
     let headers = find_headers(stub)?;
     let mut optional = *at::<pe::ImageOptionalHeader64>(stub, headers.optional)?;
     let mut file = *at::<pe::ImageFileHeader>(stub, headers.file)?;
-    let old = pod::slice_from_bytes::<pe::ImageSectionHeader>(&stub[headers.sections..], headers.count)
-        .map_err(|()| bad(&"its section table is cut off"))?
-        .0;
+    let old = section_table(stub, &headers)?;
 
     let file_alignment = power_of_two(optional.file_alignment.get(LE), "file alignment")?;
     let alignment = power_of_two(optional.section_alignment.get(LE), "section alignment")?.max(PAGE);
@@ -109,6 +107,27 @@ pub fn join(stub: &[u8], sections: &[Section<'_>]) -> Result<Vec<u8>> {
     let at = headers.optional + CHECKSUM_OFFSET;
     out[at..at + 4].copy_from_slice(&sum.to_le_bytes());
     Ok(out)
+}
+
+/// What the section `name` of an EFI file holds; nothing if it has none of that name.
+pub fn section<'a>(file: &'a [u8], name: &str) -> Result<Option<&'a [u8]>> {
+    let headers = find_headers(file)?;
+    for header in section_table(file, &headers)? {
+        if header.name.split(|byte| *byte == 0).next() == Some(name.as_bytes()) {
+            let start = widen(header.pointer_to_raw_data.get(LE));
+            let length = header.virtual_size.get(LE).min(header.size_of_raw_data.get(LE));
+            let content = file.get(start..).and_then(|rest| rest.get(..widen(length)));
+            return content.map(Some).ok_or_else(|| bad(&format!("its section {name} is cut off")));
+        }
+    }
+    Ok(None)
+}
+
+fn section_table<'a>(file: &'a [u8], headers: &Headers) -> Result<&'a [pe::ImageSectionHeader]> {
+    file.get(headers.sections..)
+        .and_then(|rest| pod::slice_from_bytes(rest, headers.count).ok())
+        .map(|(table, _)| table)
+        .ok_or_else(|| bad(&"its section table is cut off"))
 }
 
 /// Finds the headers of a 64-bit x86 EFI application, and refuses anything else.

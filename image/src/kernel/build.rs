@@ -34,7 +34,7 @@ const KEPT_ENVIRONMENT: [&str; 5] = ["HOME", "PATH", "TMPDIR", "USER", "XDG_CACH
 const LAST_LINES: usize = 40;
 
 /// The programs that the build calls, and the packages of Debian that have them.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("bc", "bc"),
     ("bison", "bison"),
     ("flex", "flex"),
@@ -43,6 +43,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("lz4", "lz4"),
     ("make", "make"),
     ("perl", "perl"),
+    ("setpriv", "util-linux"),
     ("tar", "tar"),
     ("xz", "xz-utils"),
 ];
@@ -84,7 +85,7 @@ fn compile(recipe: &Recipe, folder: &Path, progress: &mut Progress) -> Result<(V
     let tree = folder.join("linux");
     files::create_folder(&tree)?;
 
-    let mut tar = Tool::new("tar", "unpacks the kernel's sources", "tar");
+    let mut tar = ending_with_us("tar", "unpacks the kernel's sources", "tar");
     tar.command().arg("-xf").arg(&recipe.source).arg("-C").arg(&tree).arg("--strip-components=1");
     log.follow(tar, progress, |_| "unpacking the sources".to_owned())?;
 
@@ -105,9 +106,9 @@ fn compile(recipe: &Recipe, folder: &Path, progress: &mut Progress) -> Result<(V
     Ok((files::read(&tree.join("arch/x86/boot/bzImage"))?, made))
 }
 
-/// `make` in `tree`, with an environment that makes the same kernel anywhere.
+/// `make` in `tree`, with an environment that makes the same kernel anywhere. It ends when this program is killed.
 fn make(tree: &Path, purpose: &'static str) -> Tool {
-    let mut make = Tool::new("make", purpose, "make");
+    let mut make = ending_with_us("make", purpose, "make");
     let command = make.command();
     command.current_dir(tree).env_clear();
     for (name, value) in std::env::vars_os() {
@@ -119,10 +120,18 @@ fn make(tree: &Path, purpose: &'static str) -> Tool {
     for (name, value) in RECIPE.lines().filter_map(|line| line.split_once('=')) {
         command.env(name, value);
     }
-    command.env("PATH", search_path()).env("LC_ALL", "C").env("TZ", "UTC").arg("ARCH=x86_64");
+    command.env("PATH", search_path()).env("LANG", "C.UTF-8").env("TZ", "UTC").arg("ARCH=x86");
     // So that ccache knows what it compiled before in another folder.
     command.env("CCACHE_BASEDIR", tree).env("CCACHE_NOHASHDIR", "1");
     make
+}
+
+/// `program`, told by the system to end when this program does: else a build that was killed would go on, unseen, in a folder
+/// that the next one clears.
+fn ending_with_us(program: &str, purpose: &'static str, package: &str) -> Tool {
+    let mut tool = Tool::wrapped(program, "setpriv", purpose, package);
+    tool.command().args(["--pdeathsig", "TERM", "--", program]);
+    tool
 }
 
 /// The user's PATH, with ccache's compilers first where it is installed.
@@ -280,7 +289,7 @@ mod tests {
             .map(|(name, _)| name.to_string_lossy().into_owned())
             .collect();
         for name in &set {
-            let ours = ["LC_ALL", "TZ"].contains(&name.as_str()) || name.starts_with("KBUILD_BUILD_");
+            let ours = ["LANG", "TZ"].contains(&name.as_str()) || name.starts_with("KBUILD_BUILD_");
             assert!(
                 ours || name.starts_with("CCACHE_") || KEPT_ENVIRONMENT.contains(&name.as_str()),
                 "{name}"

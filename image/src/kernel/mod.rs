@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Tool;
 use crate::error::{Error, Result};
 use crate::source::Workspace;
-use crate::{digest, files};
+use crate::{digest, distribution, files};
 
 pub use cache::Cache;
 pub use config::lost_lines;
@@ -49,6 +49,11 @@ pub struct Provenance {
 }
 
 impl Provenance {
+    /// From its JSON.
+    pub fn parse(text: &[u8]) -> Result<Self> {
+        serde_json::from_slice(text).map_err(|wrong| Error::malformed("what the kernel was made of", &wrong))
+    }
+
     /// As JSON, with a line break at the end.
     pub fn json(&self) -> Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self)
@@ -108,7 +113,7 @@ impl Recipe {
             config: files::read_text(&workspace.linux_config())?,
             source_sha256: digest::of_file(&source)?,
             source_package: if source == Path::new(SOURCE) {
-                debian_version("linux-source-6.12")
+                distribution::version_of("linux-source-6.12")
             } else {
                 None
             },
@@ -165,13 +170,6 @@ fn first_line(program: &str, purpose: &'static str, package: &str) -> Result<Str
     let mut tool = Tool::new(program, purpose, package);
     tool.command().arg("--version").env("LC_ALL", "C");
     Ok(tool.text()?.lines().next().unwrap_or_default().to_owned())
-}
-
-/// The version of an installed Debian package; nothing on a machine that has no dpkg or not that package.
-pub(crate) fn debian_version(package: &str) -> Option<String> {
-    let mut dpkg = Tool::new("dpkg-query", "tells a package's version", "dpkg");
-    dpkg.command().args(["--show", "--showformat=${Version}", package]);
-    dpkg.text().ok().map(|version| version.trim().to_owned()).filter(|version| !version.is_empty())
 }
 
 #[cfg(test)]
