@@ -9,12 +9,14 @@
 
 pub mod client;
 pub mod frame;
+mod inherited;
 pub mod logger;
 pub mod message;
 pub mod role;
 pub mod server;
 pub mod table;
 
+pub use inherited::inherited_listener;
 pub use message::{
     Announcement, ClockState, DataState, Event, Level, LogLine, Port, Power, Refusal, Reply, Request,
     RoleState, RoleStatus, SystemStatus,

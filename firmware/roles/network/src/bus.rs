@@ -2,7 +2,6 @@
 
 use crate::netlink::NetlinkError;
 use crate::role::{Kind, Ports};
-use crate::system;
 use drawbridge_bus::client::{CallError, Client};
 use drawbridge_bus::{Announcement, Event, Port, Refusal, Reply, Request, Role, server};
 use std::path::PathBuf;
@@ -65,8 +64,8 @@ pub fn run_at(place: &Place) -> ExitCode {
 fn start(place: &Place) -> Result<(), End> {
     let descriptor = place.listener;
     // Before anything else is opened: nothing can have taken the descriptor's place.
-    let listener =
-        system::inherited_listener(descriptor).map_err(|error| End::Listener { descriptor, error })?;
+    let listener = drawbridge_bus::inherited_listener(descriptor)
+        .map_err(|error| End::Listener { descriptor, error })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(End::Start)?;
     runtime.block_on(serve(place, listener))
 }

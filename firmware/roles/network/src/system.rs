@@ -1,39 +1,16 @@
-//! The system calls that no crate wraps: the inherited listener and the raw socket of one port. It never looks into a
-//! frame.
+//! The system calls that no crate wraps: the raw socket of one port, and a random number. It never looks into a frame.
 #![allow(unsafe_code)]
 
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike as _, bind, recv, send, sockopt,
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike as _, bind, recv, send,
 };
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// The longest frame that a DHCP client needs: 1,500 bytes behind an Ethernet header. A longer one is dropped.
 pub(crate) const FRAME_BYTES: usize = 1514;
-
-/// The role's listening socket, which init has left at this descriptor.
-///
-/// # Errors
-/// When there is no Unix stream socket at it: the role was not started by init.
-pub(crate) fn inherited_listener(descriptor: i32) -> io::Result<std::os::unix::net::UnixListener> {
-    // SAFETY: F_GETFD reads a flag of the descriptor table and touches no memory; an unused number gives EBADF.
-    if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is open (checked above), and nothing else in this process owns it: init leaves it for the
-    // role, and this is called once, before any other descriptor is opened.
-    let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
-    if nix::sys::socket::getsockopt(&owned, sockopt::SockType)? != SockType::Stream
-        || !nix::sys::socket::getsockopt(&owned, sockopt::AcceptConn)?
-    {
-        return Err(io::Error::from_raw_os_error(libc::ENOTSOCK));
-    }
-    let listener = std::os::unix::net::UnixListener::from(owned);
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
 
 /// A number that nobody outside can guess.
 pub(crate) fn random_number() -> io::Result<u64> {
@@ -208,10 +185,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn a_descriptor_that_is_no_listener_is_refused() {
-        assert!(inherited_listener(987).is_err());
     }
 }

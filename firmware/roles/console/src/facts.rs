@@ -1,0 +1,81 @@
+//! What the page shows, asked of the other roles over the bus. It never keeps a fact longer than a second.
+
+use drawbridge_bus::client::{CallError, Client};
+use drawbridge_bus::{Port, Reply, Request, Role, SystemStatus};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How long a person waits for a role that may not answer at all. Roles answer from memory.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long an answer serves all who ask: a flood of requests is no flood of questions to init.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// The state of the system as far as it could be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// Init's word, or why there is none.
+    pub(crate) status: Result<SystemStatus, String>,
+    /// The network role's word, or why there is none.
+    pub(crate) ports: Result<Vec<Port>, String>,
+}
+
+/// Asks for facts.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    sockets: PathBuf,
+    last: Mutex<Option<(Instant, Arc<Facts>)>>,
+}
+
+impl Asker {
+    /// Asks the roles whose sockets are in this folder.
+    pub(crate) fn new(sockets: PathBuf) -> Self {
+        Self { sockets, last: Mutex::new(None) }
+    }
+
+    /// The facts, at most a second old. Takes at most two seconds, whatever the roles do.
+    pub(crate) async fn facts(&self) -> Arc<Facts> {
+        // Whoever comes while the roles are asked waits for the same answer.
+        let mut last = self.last.lock().await;
+        if let Some((asked, facts)) = &*last
+            && asked.elapsed() < FRESH_FOR
+        {
+            return Arc::clone(facts);
+        }
+        let (status, ports) = tokio::join!(
+            self.ask(Role::Init, Request::Status, |reply| match reply {
+                Reply::Status(status) => Some(*status),
+                _ => None,
+            }),
+            self.ask(Role::Network, Request::Ports, |reply| match reply {
+                Reply::Ports(ports) => Some(ports),
+                _ => None,
+            }),
+        );
+        let facts = Arc::new(Facts { status, ports });
+        *last = Some((Instant::now(), Arc::clone(&facts)));
+        facts
+    }
+
+    async fn ask<T>(
+        &self,
+        role: Role,
+        request: Request,
+        read: impl FnOnce(Reply) -> Option<T>,
+    ) -> Result<T, String> {
+        let answer = async {
+            let stream = tokio::net::UnixStream::connect(self.sockets.join(role.name()))
+                .await
+                .map_err(|error| CallError::Unreachable(role, error))?;
+            Client::over(role, stream).call(request).await
+        };
+        let reply = tokio::time::timeout(ANSWER_WITHIN, answer)
+            .await
+            .unwrap_or(Err(CallError::TimedOut(role)))
+            .map_err(|error| error.to_string())?;
+        read(reply).ok_or_else(|| format!("the {role} role answered something else"))
+    }
+}

@@ -1,0 +1,147 @@
+//! States as words, for a person who has never seen the inside of the machine. It never writes markup.
+
+use crate::facts::Facts;
+use drawbridge_bus::{ClockState, DataState, RoleState};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+/// What a person should look after, a sentence each.
+pub(super) fn troubles(facts: &Facts) -> Vec<String> {
+    let mut troubles = Vec::new();
+    match &facts.status {
+        Err(why) => troubles.push(format!("The state of the system is unknown: {why}.")),
+        Ok(status) => {
+            for role in &status.roles {
+                match role.state {
+                    RoleState::Failed => troubles.push(format!(
+                        "The part {} has failed: it ended too often and is started again only once in a while. \
+                         The machine's own screen shows why.",
+                        role.role
+                    )),
+                    RoleState::Waiting { .. } => {
+                        troubles.push(format!("The part {} has ended and is about to start again.", role.role));
+                    }
+                    _ => {}
+                }
+            }
+            match &status.data {
+                DataState::Disk { fault: None, .. } => {}
+                DataState::Disk { fault: Some(fault), .. } => {
+                    troubles.push(format!("The disk with settings and records has a fault. {fault}"));
+                }
+                DataState::Volatile { reason } => {
+                    troubles.push(format!("Settings and records are lost at the next restart. {reason}"));
+                }
+            }
+            if !matches!(status.clock, ClockState::Hardware) {
+                troubles.push(clock(&status.clock).to_owned());
+            }
+            if status.last_failure.is_some() {
+                troubles.push(last_failure(true).to_owned());
+            }
+        }
+    }
+    if let Err(why) = &facts.ports {
+        troubles.push(format!("The state of the ports is unknown: {why}."));
+    }
+    troubles
+}
+
+pub(super) fn role_state(state: &RoleState) -> String {
+    match state {
+        RoleState::Starting => "starting".to_owned(),
+        RoleState::Running => "running".to_owned(),
+        RoleState::Waiting { milliseconds } => {
+            format!("ended; starts again in {} s", milliseconds.div_ceil(1000))
+        }
+        RoleState::Failed => "failed: ended too often".to_owned(),
+        RoleState::Stopping => "stopping".to_owned(),
+        RoleState::Stopped => "stopped".to_owned(),
+    }
+}
+
+pub(super) fn data(state: &DataState) -> String {
+    match state {
+        DataState::Disk { device, fault } => {
+            let fault = fault.as_ref().map_or(String::new(), |fault| format!(". {fault}"));
+            format!("kept on the disk ({device}){fault}")
+        }
+        DataState::Volatile { reason } => format!("kept in memory only, lost at the next restart. {reason}"),
+    }
+}
+
+pub(super) fn clock(state: &ClockState) -> &'static str {
+    match state {
+        ClockState::Hardware => "It was taken from the hardware clock.",
+        ClockState::Floor { .. } => {
+            "The hardware clock was behind the last known time, which was taken instead; set the clock, and if it \
+             happens again replace its battery."
+        }
+        ClockState::Ceiling { .. } => {
+            "The hardware clock was years ahead, so the last known time was taken instead; set the clock, and if it \
+             happens again replace its battery."
+        }
+    }
+}
+
+pub(super) fn watchdogs(names: &[String]) -> String {
+    if names.is_empty() {
+        "none: this machine does not restart by itself when it hangs".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+pub(super) fn last_failure(any: bool) -> &'static str {
+    if any {
+        "An earlier run ended in a failure; its record is on the machine's own screen and serial line."
+    } else {
+        "none on record"
+    }
+}
+
+pub(super) fn addresses(addresses: &[(IpAddr, u8)]) -> String {
+    if addresses.is_empty() {
+        return "none".to_owned();
+    }
+    let shown: Vec<_> = addresses.iter().map(|(address, prefix)| format!("{address}/{prefix}")).collect();
+    shown.join(", ")
+}
+
+/// `3 d 4 h 5 min`; seconds only within the first minute.
+pub(super) fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, minutes) => format!("{days} d {hours} h {minutes} min"),
+    }
+}
+
+/// `52:54:00:…`
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 3);
+    for (place, byte) in bytes.iter().enumerate() {
+        if place > 0 {
+            text.push(':');
+        }
+        // A string takes everything.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_read_at_a_glance() {
+        for (seconds, words) in
+            [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3_661, "1 h 1 min"), (90_061, "1 d 1 h 1 min")]
+        {
+            assert_eq!(duration(seconds), words);
+        }
+    }
+}
