@@ -124,6 +124,7 @@ impl Build {
             .env("CARGO_INCREMENTAL", "0")
             // For this target only, so that programs that run during the build are compiled as usual.
             .env("CFLAGS_x86_64_unknown_linux_gnu", c_flags(&remaps))
+            .env("CC_SHELL_ESCAPED_FLAGS", "1")
             .env("SOURCE_DATE_EPOCH", self.date.seconds().to_string())
             .env("DRAWBRIDGE_BUILD_TIME", self.date.seconds().to_string())
             .env("DRAWBRIDGE_VERSION", &self.version)
@@ -228,15 +229,17 @@ fn rust_flags(remaps: &[(PathBuf, &str)]) -> OsString {
     flags.join(std::ffi::OsStr::new("\u{1f}"))
 }
 
-/// The flags of the C compiler, for the crates that bring C and assembly code.
+/// The flags of the C compiler, for the crates that bring C and assembly code, quoted as a shell would want them
+/// (`CC_SHELL_ESCAPED_FLAGS` of the crate `cc`).
 fn c_flags(remaps: &[(PathBuf, &str)]) -> OsString {
     let mut flags = OsString::new();
     for (from, to) in remaps {
-        flags.push("-ffile-prefix-map=");
-        flags.push(from);
+        flags.push("'-ffile-prefix-map=");
+        // Within single quotes only they themselves need care.
+        flags.push(from.to_string_lossy().replace('\'', "'\\''"));
         flags.push("=");
         flags.push(to);
-        flags.push(" ");
+        flags.push("' ");
     }
     flags
 }
@@ -273,4 +276,20 @@ fn artifacts(messages: &[Message]) -> impl Iterator<Item = &Artifact> {
         Message::CompilerArtifact(artifact) => Some(artifact),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_spaces_and_quotes_stays_one_flag() {
+        let remaps = [(PathBuf::from("/a folder/it's"), "/cargo")];
+        assert_eq!(c_flags(&remaps), "'-ffile-prefix-map=/a folder/it'\\''s=/cargo' ");
+        let flags = rust_flags(&remaps).into_string().unwrap();
+        assert!(
+            flags.split('\u{1f}').any(|flag| flag == "--remap-path-prefix=/a folder/it's=/cargo"),
+            "{flags}"
+        );
+    }
 }

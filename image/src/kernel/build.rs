@@ -28,7 +28,7 @@ const ABOUT_OBJECTS: usize = 1_880;
 const CCACHE: &str = "/usr/lib/ccache";
 
 /// What of the user's environment reaches the build: ways to programs and to caches, nothing that could change the kernel.
-const KEPT_ENVIRONMENT: [&str; 5] = ["HOME", "PATH", "TMPDIR", "USER", "XDG_CACHE_HOME"];
+const KEPT_ENVIRONMENT: [&str; 4] = ["HOME", "PATH", "TMPDIR", "XDG_CACHE_HOME"];
 
 /// So many of the last lines of a failed build are shown.
 const LAST_LINES: usize = 40;

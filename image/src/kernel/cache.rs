@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Kernel, Provenance, Recipe};
 use crate::error::{Error, Result};
-use crate::{files, names};
+use crate::{digest, files, names};
 
 /// How long one build waits for another. A cold build takes half an hour of one core; this is a slow machine's several.
 const LONGEST_WAIT: Duration = Duration::from_hours(3);
@@ -56,14 +56,17 @@ impl Cache {
         if !folder.is_dir() {
             return Ok(None);
         }
-        let about = folder.join(names::KERNEL_PROVENANCE);
-        let provenance: Provenance = serde_json::from_slice(&files::read(&about)?)
-            .map_err(|wrong| Error::malformed(format!("{} (remove that folder)", about.display()), &wrong))?;
-        Ok(Some(Kernel {
-            image: folder.join(names::KERNEL),
-            config: folder.join(names::KERNEL_CONFIG),
-            provenance,
-        }))
+        let provenance = Provenance::parse(&files::read(&folder.join(names::KERNEL_PROVENANCE))?);
+        let image = folder.join(names::KERNEL);
+        match provenance {
+            Ok(provenance) if digest::of_file(&image)? == provenance.image_sha256 => {
+                Ok(Some(Kernel { image, config: folder.join(names::KERNEL_CONFIG), provenance }))
+            }
+            _ => {
+                eprintln!("kernel: what is kept in {} was damaged; building it again", folder.display());
+                Ok(None)
+            }
+        }
     }
 
     /// Waits until nobody else builds, and says so.
@@ -117,6 +120,8 @@ impl Cache {
         files::write(&new.join(names::KERNEL_CONFIG), config)?;
         files::write(&new.join(names::KERNEL_PROVENANCE), &about)?;
         let kept = self.folder.join(recipe.key());
+        // There only if it was found to be damaged.
+        remove(&kept)?;
         fs::rename(&new, &kept).map_err(Error::write(kept))
     }
 }
@@ -163,6 +168,18 @@ mod tests {
         let kernel = cache.find(&recipe()).unwrap().unwrap();
         assert_eq!(files::read(&kernel.image).unwrap(), image());
         assert_eq!(kernel.provenance.release, "6.12.1");
+    }
+
+    #[test]
+    fn a_kernel_that_was_damaged_in_the_cache_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        cache.keep(&recipe(), &image(), b"").unwrap();
+        let path = cache.find(&recipe()).unwrap().unwrap().image;
+        files::write(&path, &image()[1..]).unwrap();
+        assert!(cache.find(&recipe()).unwrap().is_none());
+        cache.keep(&recipe(), &image(), b"").unwrap();
+        assert!(cache.find(&recipe()).unwrap().is_some());
     }
 
     #[test]

@@ -51,11 +51,9 @@ impl Progress {
     }
 
     /// Says what it took.
-    pub(super) fn end(self, done: &str) {
+    pub(super) fn end(mut self, done: &str) {
         let processor = processor_of_children().saturating_sub(self.processor_before);
-        if self.terminal {
-            let _ = write!(stderr(), "\r\x1b[K");
-        }
+        self.clear();
         let _ = writeln!(
             stderr(),
             "kernel: {done} in {}, {} CPU minutes",
@@ -64,8 +62,21 @@ impl Progress {
         );
     }
 
+    /// Takes the line off the terminal, so that what comes next has its own.
+    fn clear(&mut self) {
+        if self.terminal && self.shown.take().is_some() {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
+    }
+
     fn every(&self) -> Duration {
         if self.terminal { REDRAW_EVERY } else { LINE_EVERY }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
