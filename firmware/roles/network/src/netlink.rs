@@ -8,7 +8,9 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol, CacheInfo};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol};
-use rtnetlink::{Handle, LinkUnspec, MulticastGroup, RouteMessageBuilder, new_multicast_connection};
+use rtnetlink::{
+    Handle, LinkUnspec, MulticastGroup, RouteMessageBuilder, new_connection, new_multicast_connection,
+};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::time::Duration;
@@ -36,7 +38,7 @@ pub(crate) enum NetlinkError {
         /// What was asked.
         what: &'static str,
         /// What it said.
-        error: rtnetlink::Error,
+        error: std::io::Error,
     },
     /// The socket is of no use any more.
     #[error("the kernel's netlink socket has failed")]
@@ -44,6 +46,13 @@ pub(crate) enum NetlinkError {
     /// No answer.
     #[error("the kernel did not {0} in time")]
     TimedOut(&'static str),
+}
+
+impl NetlinkError {
+    /// Whether it is only that the port is not there any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Refused { error, .. } if error.raw_os_error() == Some(libc::ENODEV))
+    }
 }
 
 /// What has changed.
@@ -118,11 +127,15 @@ pub(crate) struct Netlink {
 }
 
 impl Netlink {
-    /// Opens the socket. Changes are kept from now on.
+    /// Opens the sockets. Changes are kept from now on.
     pub(crate) fn open() -> Result<(Self, Changes), NetlinkError> {
+        // A socket of its own for the changes: on a common one, what follows from an order of ours would be taken for
+        // the answer to it (it bears the order's number).
         let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
-        let (connection, handle, messages) = new_multicast_connection(&groups)?;
-        // Ends by itself when the socket fails: then the changes end, too, and the role with them.
+        let (connection, _, messages) = new_multicast_connection(&groups)?;
+        // Each ends by itself when its socket fails: then the changes end, or all orders fail.
+        tokio::spawn(connection);
+        let (connection, handle, _) = new_connection()?;
         tokio::spawn(connection);
         Ok((Self { handle }, Changes { messages: Box::pin(messages) }))
     }
@@ -147,6 +160,8 @@ impl Netlink {
 
     /// Gives a link the address and the router of a lease, and takes away what an earlier lease gave it.
     pub(crate) async fn apply(&self, index: u32, lease: &Lease) -> Result<(), NetlinkError> {
+        // First what was: of two addresses in one network the later is the earlier one's secondary, and goes with it.
+        self.clear(index, Some(lease)).await?;
         let add = self.handle.address().add(index, IpAddr::V4(lease.address()), lease.prefix()).replace();
         let mut add = add;
         let mut life = CacheInfo::default();
@@ -156,7 +171,6 @@ impl Netlink {
             .attributes
             .extend([AddressAttribute::CacheInfo(life), AddressAttribute::Protocol(OURS)]);
         bounded("set the address", add.execute()).await?;
-        self.clear(index, Some(lease)).await?;
         if let Some(router) = lease.router() {
             let route = RouteMessageBuilder::<Ipv4Addr>::new()
                 .gateway(router)
@@ -201,10 +215,15 @@ async fn bounded<T>(
     what: &'static str,
     request: impl Future<Output = Result<T, rtnetlink::Error>>,
 ) -> Result<T, NetlinkError> {
-    tokio::time::timeout(ANSWER_WITHIN, request)
-        .await
-        .map_err(|_| NetlinkError::TimedOut(what))?
-        .map_err(|error| NetlinkError::Refused { what, error })
+    tokio::time::timeout(ANSWER_WITHIN, request).await.map_err(|_| NetlinkError::TimedOut(what))?.map_err(
+        |error| NetlinkError::Refused {
+            what,
+            error: match error {
+                rtnetlink::Error::NetlinkError(message) => message.to_io(),
+                other => std::io::Error::other(other),
+            },
+        },
+    )
 }
 
 /// A link, if it is Ethernet and not loopback.

@@ -203,6 +203,10 @@ impl Ports {
 
     async fn switch_on(&mut self, index: u32) {
         let Err(error) = self.netlink.switch_on(index).await else { return };
+        // A port that vanishes goes down first: that it is gone follows.
+        if error.is_gone() {
+            return;
+        }
         if let Some(link) = self.table.get(index) {
             log::warn!("{link}: {error}; it is tried again in {} s", AGAIN_AFTER.as_secs());
             self.later(Again::SwitchOn(index));
@@ -226,6 +230,7 @@ impl Ports {
     async fn clear(&self, index: u32) {
         if let Err(error) = self.netlink.clear(index, None).await
             && let Some(link) = self.table.get(index)
+            && !error.is_gone()
         {
             // The address has an end of its own: the kernel removes it with the lease's last second.
             log::warn!("{link}: {error}");
