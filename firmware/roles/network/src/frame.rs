@@ -128,8 +128,4 @@ fn blank_hasty_times(message: &mut [u8]) {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    pub(crate) fn samples() -> Vec<(&'static str, Vec<u8>)> {
-        Vec::new()
-    }
-}
+pub(crate) mod tests;

@@ -141,3 +141,65 @@ impl std::fmt::Display for Link {
         write!(f, "{} ({a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x})", self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, up: bool, carrier: bool) -> Link {
+        Link { index, name: format!("eth{index}"), mac: [2, 0, 0, 0, 0, 1], up, carrier }
+    }
+
+    fn take(table: &mut Table, link: Link) -> Vec<Step> {
+        table.link(link, String::new).unwrap()
+    }
+
+    #[test]
+    fn a_port_is_switched_on_asks_when_it_has_carrier_and_stops_when_it_has_not() {
+        let mut table = Table::default();
+        assert_eq!(take(&mut table, link(1, false, false)), [Step::SwitchOn(1)]);
+        assert_eq!(take(&mut table, link(1, false, false)), [], "once is enough");
+        assert_eq!(take(&mut table, link(1, true, false)), []);
+        assert_eq!(take(&mut table, link(1, true, true)), [Step::Begin(link(1, true, true))]);
+        assert_eq!(take(&mut table, link(1, true, true)), []);
+        assert_eq!(take(&mut table, link(1, true, false)), [Step::End(1)]);
+        assert_eq!(take(&mut table, link(1, false, false)), [Step::SwitchOn(1)], "somebody switched it off");
+        assert_eq!(table.gone(1), [Step::End(1)]);
+        assert_eq!(table.gone(1), []);
+    }
+
+    #[test]
+    fn another_hardware_address_is_another_client() {
+        let mut table = Table::default();
+        take(&mut table, link(1, true, true));
+        let other = Link { mac: [2, 0, 0, 0, 0, 2], ..link(1, true, true) };
+        assert_eq!(take(&mut table, other.clone()), [Step::End(1), Step::Begin(other)]);
+    }
+
+    #[test]
+    fn ports_beyond_the_most_are_left_alone_and_named() {
+        let mut table = Table::default();
+        for index in 1..=u32::try_from(PORTS_MOST).unwrap() {
+            take(&mut table, link(index, true, false));
+        }
+        let error = table.link(link(99, true, true), || panic!("not even looked at")).unwrap_err();
+        assert!(error.to_string().contains("eth99"));
+        assert_eq!(take(&mut table, link(1, true, true)), [Step::Begin(link(1, true, true))]);
+        assert_eq!(table.ports().len(), PORTS_MOST);
+    }
+
+    #[test]
+    fn addresses_are_shown_in_order_and_bounded() {
+        let mut table = Table::default();
+        take(&mut table, link(1, true, true));
+        for last in 0..=255 {
+            table.address(1, (IpAddr::from([10, 0, 0, last]), 24), true);
+            table.address(2, (IpAddr::from([10, 0, 0, last]), 24), true);
+        }
+        assert_eq!(table.ports()[0].addresses.len(), ADDRESSES_MOST);
+        table.address(1, (IpAddr::from([10, 0, 0, 0]), 24), false);
+        assert_eq!(table.ports()[0].addresses[0].0, IpAddr::from([10, 0, 0, 1]));
+        table.forget_addresses();
+        assert!(table.ports()[0].addresses.is_empty());
+    }
+}
