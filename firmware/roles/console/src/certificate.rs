@@ -29,13 +29,13 @@ use zeroize::{Zeroize as _, Zeroizing};
 const KEY: &str = "key.pem";
 const CERTIFICATE: &str = "cert.pem";
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 /// Two years: below the 825 days that browsers take at most.
-const VALID_FOR: Duration = Duration::from_secs(730 * 24 * 3600);
+const VALID_FOR: Duration = Duration::from_hours(730 * 24);
 /// It is renewed so long before its end.
-const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
+const RENEW_BEFORE: Duration = Duration::from_hours(30 * 24);
 /// No certificate begins earlier: there was no Drawbridge before 2026.
-const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
+const EARLIEST: Duration = Duration::from_hours(20_454 * 24);
 
 /// Why key and certificate are of no use.
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +125,7 @@ impl Identity {
         digest.as_ref().try_into().unwrap_or_default()
     }
 
-    /// The TLS side of it: TLS 1.2 and 1.3, HTTP/1.1.
+    /// The TLS side of it: TLS 1.2 and 1.3, HTTP/1.
     pub(crate) fn tls(&self) -> Result<Arc<ServerConfig>, CertificateError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let certified = self.certified(&provider)?;
@@ -135,7 +135,7 @@ impl Identity {
             .map_err(make)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         Ok(Arc::new(config))
     }
 
@@ -232,7 +232,7 @@ mod tests {
     use std::path::PathBuf;
 
     /// 2026-11-22
-    const NOW: Duration = Duration::from_secs(1_795_305_600);
+    const NOW: Duration = Duration::from_hours(20_779 * 24);
 
     fn now() -> SystemTime {
         SystemTime::UNIX_EPOCH + NOW

@@ -16,6 +16,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinSet};
@@ -27,7 +28,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a request's head may take, and how long a connection may be idle before it.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection may last: pages are short, and a browser opens another.
-const CONNECTION_FOR: Duration = Duration::from_secs(120);
+const CONNECTION_FOR: Duration = Duration::from_mins(2);
 /// How long an answer that was begun may take after that.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The longest head of a request, in bytes. hyper's least is 8,192.
@@ -39,7 +40,12 @@ const BACKLOG: i32 = 64;
 /// The first and the longest wait after a connection could not be accepted.
 const ACCEPT_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How often that is logged at most.
-const LOG_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_mins(1);
+
+/// The answer to plain HTTP. Nothing of the question is in it.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Cache-Control: no-store\r\nConnection: close\r\n\r\n\
+    This is an HTTPS port: put https:// in front of the address.\n";
 
 /// A listening socket for both IPv6 and IPv4; for IPv4 alone when the kernel has no IPv6.
 pub(crate) fn open(port: u16) -> io::Result<TcpListener> {
@@ -190,7 +196,20 @@ async fn connection(
 ) {
     // Pages are written whole: waiting for more to send would only delay the last segment.
     let _ = stream.set_nodelay(true);
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await else { return };
+    let handshake = async {
+        // A handshake begins with a record of type 22 (RFC 8446, section 5.1); a capital letter begins plain HTTP, which
+        // is what a browser speaks to an address that was typed without https.
+        let mut first = [0];
+        match stream.peek(&mut first).await {
+            Ok(1) if first[0].is_ascii_uppercase() => {
+                let mut stream = stream;
+                let _ = stream.write_all(PLAIN_HTTP).await;
+                None
+            }
+            _ => tls.accept(stream).await.ok(),
+        }
+    };
+    let Ok(Some(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await else { return };
     let service = service_fn(move |request| {
         let site = Arc::clone(&site);
         async move { Ok::<_, Infallible>(site.answer(&request).await) }

@@ -61,6 +61,7 @@ fn system(page: &mut Html, status: Result<&SystemStatus, &String>, now: &str) {
             entry(page, "Running for", &words::duration(status.uptime_seconds));
             entry(page, "Settings and records", &words::data(&status.data));
             entry(page, "Clock", &format!("{now}. {}", words::clock(&status.clock)));
+            entry(page, "Memory", &words::memory(status.memory));
             entry(page, "Watchdog", &words::watchdogs(&status.watchdogs));
             entry(page, "Last failure", words::last_failure(status.last_failure.is_some()));
         }
@@ -154,6 +155,7 @@ mod tests {
     fn facts() -> Facts {
         Facts {
             status: Ok(SystemStatus {
+                memory: (250_000, 200_000),
                 version: "1.2.3".to_owned(),
                 uptime_seconds: 90_061,
                 data: DataState::Disk { device: "vda3".to_owned(), fault: None },

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 const PORT: u16 = 9000;
 
 /// How often the certificate's end is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(24 * 3600);
+const LOOK_EVERY: Duration = Duration::from_hours(24);
 
 /// Of the time that init gives for the end, this is left for the process to go.
 const SPARE: Duration = Duration::from_millis(500);

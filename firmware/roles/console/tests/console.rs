@@ -1,5 +1,7 @@
 //! The console's promises, kept to a real TLS client.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+
 mod common;
 
 use common::{Console, SOON, read_all};
@@ -76,6 +78,15 @@ fn what_is_no_page_is_refused_with_a_word() {
 }
 
 #[test]
+fn plain_http_is_told_where_the_page_is() {
+    let console = Console::start("plain", None);
+    let mut stream = console.tcp().unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
+    let answer = read_all(&mut stream).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("https://"), "{answer}");
+}
+
+#[test]
 fn a_body_of_any_length_is_not_read_and_ends_the_connection() {
     let console = Console::start("body", None);
     for length in ["Content-Length: 100000000000000", "Transfer-Encoding: chunked"] {
@@ -90,7 +101,7 @@ fn a_body_of_any_length_is_not_read_and_ends_the_connection() {
 #[test]
 fn a_flood_of_headers_is_refused() {
     let console = Console::start("headers", None);
-    let many: String = (0..200).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let many = "x: 1\r\n".repeat(200);
     let long = format!("x: {}\r\n", "y".repeat(200_000));
     for headers in [many, long] {
         let mut stream = console.tls().unwrap();

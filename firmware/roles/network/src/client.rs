@@ -33,9 +33,9 @@ const LAST_PATIENCE: Duration = Duration::from_secs(64);
 /// Frames taken in before other ports get their turn.
 const FRAMES_A_TURN: usize = 64;
 /// The longest sleep: a lease may be for ever.
-const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_SLEEP: Duration = Duration::from_hours(24);
 /// How often the same refusal is logged at most.
-const REFUSAL_EVERY: Duration = Duration::from_secs(600);
+const REFUSAL_EVERY: Duration = Duration::from_mins(10);
 
 /// What the client of a port has to say.
 #[derive(Debug)]
@@ -187,7 +187,7 @@ impl Client {
                 self.news.push(News::Leased(lease));
             }
             Some(dhcpv4::Event::Deconfigured) => {
-                self.interface.update_ip_addrs(|addresses| addresses.clear());
+                self.interface.update_ip_addrs(|addresses| addresses.truncate(0));
                 self.interface.routes_mut().remove_default_ipv4_route();
                 // The first event of all says that there is no lease yet: no news.
                 if self.lease.take().is_some() {

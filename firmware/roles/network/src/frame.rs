@@ -19,6 +19,9 @@ const RENEWAL_TIME: u8 = 58;
 /// The rebinding time, T2 (RFC 2132, section 9.12).
 const REBINDING_TIME: u8 = 59;
 
+/// Of an IPv4 header's flags and offset, what makes it a fragment (RFC 791, section 3.1): "more", and the offset.
+const FRAGMENT: u16 = 0x3fff;
+
 /// What a frame is to the DHCP client of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -40,7 +43,7 @@ pub fn passes(frame: &[u8]) -> bool {
         Some(0x0800) => {
             let header = frame.get(14).map_or(0, |byte| usize::from(byte & 0x0f) * 4);
             frame.get(23) == Some(&17)
-                && half(20).is_some_and(|fragment| fragment & 0x3fff == 0)
+                && half(20).is_some_and(|fragment| fragment & FRAGMENT == 0)
                 && half(14 + header) == Some(67)
                 && half(16 + header) == Some(68)
         }

@@ -162,8 +162,7 @@ impl Netlink {
     pub(crate) async fn apply(&self, index: u32, lease: &Lease) -> Result<(), NetlinkError> {
         // First what was: of two addresses in one network the later is the earlier one's secondary, and goes with it.
         self.clear(index, Some(lease)).await?;
-        let add = self.handle.address().add(index, IpAddr::V4(lease.address()), lease.prefix()).replace();
-        let mut add = add;
+        let mut add = self.handle.address().add(index, IpAddr::V4(lease.address()), lease.prefix()).replace();
         let mut life = CacheInfo::default();
         life.ifa_preferred = lease.seconds();
         life.ifa_valid = lease.seconds();
@@ -186,12 +185,12 @@ impl Netlink {
 
     /// Takes away what leases gave a link, but for what is in `keep`.
     pub(crate) async fn clear(&self, index: u32, keep: Option<&Lease>) -> Result<(), NetlinkError> {
-        let router = keep.and_then(Lease::router);
+        let kept_router = keep.and_then(Lease::router);
         let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
         let routes: Vec<_> =
             bounded("list its routes", self.handle.route().get(all).execute().try_collect()).await?;
         for route in routes {
-            if is_our_route(&route, index) && (router.is_none() || gateway(&route) != router) {
+            if is_our_route(&route, index) && (kept_router.is_none() || gateway(&route) != kept_router) {
                 bounded("remove the default route", self.handle.route().del(route).execute()).await?;
             }
         }

@@ -137,8 +137,8 @@ pub struct TooManyPorts {
 
 impl std::fmt::Display for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [a, b, c, d, e, g] = self.mac;
-        write!(f, "{} ({a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x})", self.name)
+        let mac = self.mac.map(|byte| format!("{byte:02x}")).join(":");
+        write!(f, "{} ({mac})", self.name)
     }
 }
 

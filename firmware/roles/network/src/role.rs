@@ -40,7 +40,8 @@ pub(crate) struct Ports {
     changes: Changes,
     table: Table,
     clients: HashMap<u32, Running>,
-    news: (mpsc::Sender<(u32, News)>, mpsc::Receiver<(u32, News)>),
+    news: mpsc::Receiver<(u32, News)>,
+    tell: mpsc::Sender<(u32, News)>,
     again: BTreeMap<(Instant, u64), Again>,
     counter: u64,
     left_alone: HashSet<u32>,
@@ -62,13 +63,15 @@ impl Ports {
     /// Takes over the ports that are there.
     pub(crate) async fn open(kind: Kind) -> Result<Self, NetlinkError> {
         let (netlink, changes) = Netlink::open()?;
+        let (tell, news) = mpsc::channel(16);
         let mut ports = Self {
             kind,
             netlink,
             changes,
             table: Table::default(),
             clients: HashMap::new(),
-            news: mpsc::channel(16),
+            news,
+            tell,
             again: BTreeMap::new(),
             counter: 0,
             left_alone: HashSet::new(),
@@ -104,7 +107,7 @@ impl Ports {
                     Some(change) => self.change(change).await,
                     None => return NetlinkError::Ended,
                 },
-                news = self.news.1.recv() => {
+                news = self.news.recv() => {
                     if let Some((index, news)) = news {
                         self.hear(index, news).await;
                     }
@@ -215,7 +218,7 @@ impl Ports {
 
     fn begin(&mut self, link: Link) {
         let index = link.index;
-        let task = tokio::spawn(client::run(link, self.news.0.clone())).abort_handle();
+        let task = tokio::spawn(client::run(link, self.tell.clone())).abort_handle();
         self.clients.insert(index, Running { task, lease: None });
     }
 

@@ -39,7 +39,7 @@ impl fmt::Write for Escaping<'_> {
                 '\'' => self.0.push_str("&#39;"),
                 '\n' | '\t' => self.0.push(' '),
                 '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                    self.0.push('·')
+                    self.0.push('·');
                 }
                 c if c.is_control() => self.0.push('·'),
                 c => self.0.push(c),

@@ -84,6 +84,14 @@ pub(super) fn clock(state: &ClockState) -> &'static str {
     }
 }
 
+/// Memory as `(total, available)` in KiB, in words.
+pub(super) fn memory((total, available): (u64, u64)) -> String {
+    if total == 0 {
+        return "unknown".to_owned();
+    }
+    format!("{} MiB of {} MiB free", available / 1024, total / 1024)
+}
+
 pub(super) fn watchdogs(names: &[String]) -> String {
     if names.is_empty() {
         "none: this machine does not restart by itself when it hangs".to_owned()

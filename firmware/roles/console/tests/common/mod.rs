@@ -20,27 +20,27 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Generous: the machine that runs this may be busy.
-pub const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// What the roles of the test say.
 #[derive(Clone, Default)]
-pub struct Said {
-    pub status: Arc<Mutex<Option<SystemStatus>>>,
-    pub ports: Arc<Mutex<Option<Vec<Port>>>>,
+pub(crate) struct Said {
+    pub(crate) status: Arc<Mutex<Option<SystemStatus>>>,
+    pub(crate) ports: Arc<Mutex<Option<Vec<Port>>>>,
 }
 
 /// A running console.
-pub struct Console {
-    pub port: u16,
-    pub folder: PathBuf,
-    pub said: Said,
-    pub fingerprint: [u8; 32],
+pub(crate) struct Console {
+    pub(crate) port: u16,
+    pub(crate) folder: PathBuf,
+    pub(crate) said: Said,
+    pub(crate) fingerprint: [u8; 32],
     role: Option<Child>,
     init: UnixStream,
 }
 
 /// To be called by the one test that is the role's own process: it becomes the role if it was started as one.
-pub fn be_the_role() {
+pub(crate) fn be_the_role() {
     let Some(folder) = std::env::var_os("DRAWBRIDGE_TEST_CONSOLE") else { return };
     if let Some(descriptors) =
         std::env::var("DRAWBRIDGE_TEST_DESCRIPTORS").ok().and_then(|text| text.parse().ok())
@@ -58,7 +58,7 @@ pub fn be_the_role() {
 
 impl Console {
     /// Starts one, with at most so many descriptors.
-    pub fn start(name: &str, descriptors: Option<u64>) -> Self {
+    pub(crate) fn start(name: &str, descriptors: Option<u64>) -> Self {
         let folder = std::env::temp_dir().join(format!("drawbridge-console-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(folder.join("data")).unwrap();
@@ -66,7 +66,7 @@ impl Console {
     }
 
     /// Starts one in a folder that is there.
-    pub fn start_in(folder: PathBuf, descriptors: Option<u64>) -> Self {
+    pub(crate) fn start_in(folder: PathBuf, descriptors: Option<u64>) -> Self {
         let said = Said::default();
         *said.status.lock().unwrap() = Some(status());
         *said.ports.lock().unwrap() = Some(ports());
@@ -104,32 +104,32 @@ impl Console {
     }
 
     /// Tells the role to end, and waits until it has.
-    pub fn stop(&mut self, seconds: u16) -> ExitStatus {
+    pub(crate) fn stop(&mut self, seconds: u16) -> ExitStatus {
         self.tell_to_stop(seconds);
         self.role.take().unwrap().wait().unwrap()
     }
 
-    pub fn tell_to_stop(&mut self, seconds: u16) {
+    pub(crate) fn tell_to_stop(&mut self, seconds: u16) {
         self.init.write_all(&encode(&Frame::Event(Event::Stop { seconds })).unwrap()).unwrap();
     }
 
-    pub fn ends(&mut self) -> ExitStatus {
+    pub(crate) fn ends(&mut self) -> ExitStatus {
         self.role.take().unwrap().wait().unwrap()
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut role) = self.role.take() {
             role.kill().unwrap();
             role.wait().unwrap();
         }
     }
 
-    pub fn lose_init(&mut self) {
+    pub(crate) fn lose_init(&mut self) {
         self.init.shutdown(std::net::Shutdown::Both).unwrap();
     }
 
     /// A TCP connection.
-    pub fn tcp(&self) -> io::Result<TcpStream> {
+    pub(crate) fn tcp(&self) -> io::Result<TcpStream> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let stream = TcpStream::connect_timeout(&address, SOON)?;
         stream.set_read_timeout(Some(SOON))?;
@@ -137,7 +137,7 @@ impl Console {
     }
 
     /// A TLS connection.
-    pub fn tls(&self) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    pub(crate) fn tls(&self) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let config = Arc::new(trusting_config());
         let name = ServerName::try_from("drawbridge").unwrap();
         let mut stream = StreamOwned::new(ClientConnection::new(config, name).unwrap(), self.tcp()?);
@@ -146,19 +146,19 @@ impl Console {
     }
 
     /// What the server says to this.
-    pub fn ask(&self, request: &str) -> io::Result<String> {
+    pub(crate) fn ask(&self, request: &str) -> io::Result<String> {
         let mut stream = self.tls()?;
         stream.write_all(request.as_bytes())?;
         read_all(&mut stream)
     }
 
     /// The page.
-    pub fn page(&self) -> io::Result<String> {
+    pub(crate) fn page(&self) -> io::Result<String> {
         self.ask("GET / HTTP/1.1\r\nHost: drawbridge\r\nConnection: close\r\n\r\n")
     }
 
     /// The page, tried again while it cannot be had.
-    pub fn page_soon(&self) -> String {
+    pub(crate) fn page_soon(&self) -> String {
         let until = Instant::now() + SOON;
         loop {
             match self.page() {
@@ -177,7 +177,7 @@ impl Drop for Console {
 }
 
 /// Everything until the end, however the other side ends it.
-pub fn read_all(stream: &mut impl io::Read) -> io::Result<String> {
+pub(crate) fn read_all(stream: &mut impl io::Read) -> io::Result<String> {
     let mut content = Vec::new();
     match stream.read_to_end(&mut content) {
         Err(error) if content.is_empty() => Err(error),
@@ -215,6 +215,7 @@ fn status() -> SystemStatus {
     let role =
         |role| RoleStatus { role, state: RoleState::Running, pid: 77, starts: 1, last_end: String::new() };
     SystemStatus {
+        memory: (250_000, 200_000),
         version: "0.1.0".to_owned(),
         uptime_seconds: 3_600,
         data: DataState::Disk { device: "vda3".to_owned(), fault: None },
