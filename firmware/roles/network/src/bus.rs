@@ -52,12 +52,14 @@ pub fn run() -> ExitCode {
 
 /// [`run`], somewhere else.
 pub fn run_at(place: &Place) -> ExitCode {
-    match start(place) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(end) => {
+    // A panic has said where it was on standard error; what is left to say is that the role has failed.
+    match std::panic::catch_unwind(|| start(place)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(end)) => {
             log::error!("{end}");
             ExitCode::FAILURE
         }
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::frame::{Verdict, judge};
 use crate::lease::{Lease, Refusal};
 use crate::ports::Link;
 use crate::system::{self, FRAME_BYTES};
+use futures_util::FutureExt as _;
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, SocketSet};
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::dhcpv4;
@@ -19,6 +20,7 @@ use smoltcp::time::Instant as ClientInstant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
@@ -51,7 +53,9 @@ pub(crate) enum News {
 /// Runs the client of `link` until its socket fails. Its news go to `news`.
 pub(crate) async fn run(link: Link, news: mpsc::Sender<(u32, News)>) {
     let index = link.index;
-    if let Err(error) = client(&link, &news).await {
+    // A panic in here is a fault of this port's client: the other ports go on, and this one is begun again.
+    let end = AssertUnwindSafe(client(&link, &news)).catch_unwind().await;
+    if let Err(error) = end.unwrap_or_else(|_| Err(io::Error::other("it panicked"))) {
         // A role that does not listen any more is about to end.
         let _ = news.send((index, News::Failed(error))).await;
     }

@@ -9,7 +9,7 @@ use drawbridge_bus::frame::{Decoder, Frame, encode};
 use drawbridge_bus::{Announcement, Event, Port, Reply, Request};
 use drawbridge_network::{Kind, Place, run_at};
 use std::io::{Read as _, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -31,6 +31,51 @@ fn the_roles_own_process() {
     drawbridge_bus::logger::start();
     let code = run_at(&Place { sockets: sockets.into(), listener: 0, ports: Kind::AnyEthernet });
     std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
+}
+
+/// Tells this program that it is a DHCP server that means harm.
+const ROGUE: &str = "DRAWBRIDGE_TEST_ROGUE";
+
+/// Not a test: a DHCP server that answers everything with what no host should take.
+#[test]
+#[ignore = "the rogue server's own process, started by a test"]
+fn the_rogues_own_process() {
+    if std::env::var_os(ROGUE).is_none() {
+        return;
+    }
+    let socket = UdpSocket::bind("0.0.0.0:67").unwrap();
+    socket.set_broadcast(true).unwrap();
+    let mut question = [0; 2048];
+    loop {
+        let (length, _) = socket.recv_from(&mut question).unwrap();
+        if length < 241 {
+            continue;
+        }
+        for (address, mask, seconds) in [
+            ([127, 0, 0, 2], [255, 0, 0, 0], 3600_u32),
+            ([0, 0, 0, 0], [255, 255, 255, 0], 3600),
+            ([255, 255, 255, 255], [255, 255, 255, 0], 3600),
+            ([10, 0, 1, 66], [128, 0, 0, 0], 3600),
+            ([10, 0, 1, 66], [255, 0, 255, 0], 3600),
+            ([10, 0, 1, 66], [255, 255, 255, 0], 0),
+        ] {
+            for kind in [2, 5] {
+                let mut answer = question[..240].to_vec();
+                answer[0] = 2;
+                answer[16..20].copy_from_slice(&address);
+                answer.extend([53, 1, kind, 54, 4, 10, 0, 1, 1, 1, 4]);
+                answer.extend(mask);
+                answer.extend([51, 4]);
+                answer.extend(seconds.to_be_bytes());
+                answer.extend([58, 4, 0, 0, 0, 0, 3, 4, 8, 8, 8, 8, 255]);
+                socket.send_to(&answer, "10.0.1.255:68").unwrap();
+            }
+        }
+        // A few that are no DHCP at all.
+        for length in [0, 1, 100, 239, 240, 241, 1400] {
+            socket.send_to(&vec![0xff; length], "10.0.1.255:68").unwrap();
+        }
+    }
 }
 
 /// Two network namespaces with a cable between them: the appliance's and the server's.
@@ -94,6 +139,16 @@ impl Lab {
             leases.display()
         );
         self.server = Some(command(&line).stderr(Stdio::null()).spawn().unwrap());
+    }
+
+    fn start_rogue(&mut self) {
+        let program = std::env::current_exe().unwrap();
+        let line = format!(
+            "ip netns exec {}-b {} the_rogues_own_process --exact --ignored --nocapture",
+            self.name,
+            program.display()
+        );
+        self.server = Some(command(&line).env(ROGUE, "1").stdout(Stdio::null()).spawn().unwrap());
     }
 
     fn stop_server(&mut self) {
@@ -280,6 +335,23 @@ fn a_role_that_was_killed_takes_over_what_it_had_set() {
     init.wait_until("leased anew", |ports| leased(ports, 70, 79) && !leased(ports, 50, 59));
     let route = lab.ip("-4 route show default");
     assert!(route.lines().count() == 1 && route.contains("src 10.0.1.7"), "{route}");
+}
+
+#[test]
+#[ignore = "needs root, ip and dnsmasq"]
+fn nothing_is_taken_from_a_server_that_means_harm() {
+    let mut lab = Lab::new("h");
+    lab.start_rogue();
+    let init = lab.start_role();
+    init.wait_until("with carrier", |ports| ports.len() == 1 && ports[0].carrier);
+    // Two questions at least are answered.
+    let until = Instant::now() + Duration::from_secs(8);
+    while let Ok(ports) = init.ports.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        assert!(bare(&ports), "{ports:?}");
+    }
+    lab.stop_server();
+    lab.start_server("10.0.1.50", "10.0.1.59");
+    init.wait_until("leased by the one that does not", |ports| leased(ports, 50, 59));
 }
 
 #[test]

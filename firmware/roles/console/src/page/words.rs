@@ -21,7 +21,8 @@ pub(super) fn troubles(facts: &Facts) -> Vec<String> {
                     RoleState::Waiting { .. } => {
                         troubles.push(format!("The part {} has ended and is about to start again.", role.role));
                     }
-                    _ => {}
+                    RoleState::Running => {}
+                    _ => troubles.push(format!("The part {} is {}.", role.role, role_state(&role.state))),
                 }
             }
             match &status.data {
