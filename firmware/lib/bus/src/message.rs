@@ -187,6 +187,8 @@ pub struct SystemStatus {
     pub data: DataState,
     /// The clock.
     pub clock: ClockState,
+    /// Memory that is there, and memory that could be had at once, in KiB.
+    pub memory: (u64, u64),
     /// The watchdogs that guard init, by the kernel's names; empty when the machine has none.
     pub watchdogs: Vec<String>,
     /// The record that the last failure of init or kernel left (the first 4 kB of it), if there was one.

@@ -307,6 +307,7 @@ impl Init {
             uptime_seconds: clock::since_boot() / 1000,
             data: self.data.clone(),
             clock: self.clock.clone(),
+            memory: crate::memory::now(),
             watchdogs: self.watchdogs.names(),
             last_failure: self.last_failure.clone(),
             roles: self.roles.iter().map(Supervised::status).collect(),

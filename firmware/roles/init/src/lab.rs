@@ -4,6 +4,7 @@
 //! - `init-panic@S`, `init-abort@S`, `init-hang@S`: init panics, dies, or stops turning S seconds after start;
 //! - `kill:ROLE@S`: the role gets KILL;
 //! - `dies:ROLE`: the role gets KILL whenever it runs;
+//! - `measure@S`: for a minute from then on, memory in use, context switches and interrupts are counted and logged;
 //! - `attempts:ROLE@S`: each of [`ATTEMPTS`] is tried, one process each, in the role's own sandbox, and how it ended is
 //!   logged.
 
@@ -28,6 +29,26 @@ enum Fault {
     Kill(Role),
     Dies(Role),
     Attempts(Role),
+    Measure,
+    Measured(Counts),
+}
+
+/// What the kernel has counted since it started (`/proc/stat`): context switches, interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts {
+    switches: u64,
+    interrupts: u64,
+}
+
+impl Counts {
+    fn now() -> Self {
+        let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or(0)
+        };
+        Self { switches: field("ctxt"), interrupts: field("intr") }
+    }
 }
 
 /// The faults that were asked for.
@@ -51,6 +72,7 @@ fn parse(command_line: &str) -> Vec<(u64, Fault)> {
             ("kill", Some(role)) => Fault::Kill(role),
             ("dies", Some(role)) => Fault::Dies(role),
             ("attempts", Some(role)) => Fault::Attempts(role),
+            ("measure", _) => Fault::Measure,
             _ => return None,
         };
         Some((seconds.parse::<u64>().ok()?.checked_mul(1000)?, fault))
@@ -93,6 +115,17 @@ impl Lab {
                 Fault::Dies(role) => {
                     process(*role).inspect(|process| process.signal(Signal::SIGKILL));
                     self.faults.push((at, fault));
+                }
+                Fault::Measure => self.faults.push((at + 60_000, Fault::Measured(Counts::now()))),
+                Fault::Measured(before) => {
+                    let after = Counts::now();
+                    let (total, available) = crate::memory::now();
+                    log::info!(
+                        "lab: idle: {} of {total} KiB in use, {} context switches and {} interrupts in a minute",
+                        total - available,
+                        after.switches - before.switches,
+                        after.interrupts - before.interrupts
+                    );
                 }
                 Fault::Attempts(role) => {
                     self.attempts.extend(ATTEMPTS.iter().map(|(name, _)| (*role, *name)));

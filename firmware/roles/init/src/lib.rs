@@ -18,6 +18,7 @@ pub mod kmsg;
 pub mod lab;
 mod loglines;
 mod logs;
+mod memory;
 mod mounts;
 mod roles;
 mod screen;
@@ -32,6 +33,7 @@ pub use clock::{parse_saved as parse_saved_time, verdict as clock_verdict};
 pub use devices::{parse_keys, parse_uevent};
 pub use failure::fatal;
 pub use loglines::Lines;
+pub use memory::parse as parse_memory;
 
 /// The version of the system, from the build.
 pub const VERSION: &str = match option_env!("DRAWBRIDGE_VERSION") {
