@@ -104,6 +104,7 @@ async fn with_init(path: PathBuf, mut shown: watch::Receiver<Vec<Port>>) -> Resu
         tokio::select! {
             event = init.event() => {
                 let Event::Stop { .. } = event?;
+                // What the leases have set stays: either the machine ends, or the role comes back and takes it over.
                 return Ok(());
             }
             Ok(()) = shown.changed() => {
