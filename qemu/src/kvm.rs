@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_probe_sees_a_guest_that_runs_and_one_that_cannot() {
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         assert!(runs_a_guest("tcg", limit), "an emulated guest always runs");
         assert!(!runs_a_guest("no-such-accelerator", limit));
     }

@@ -22,13 +22,16 @@
 //!     .unwrap();
 //! machine.serial().wait_for("Linux version", seconds(20)).unwrap();
 //! let address = dhcp.wait_for_lease(mac, seconds(30)).unwrap();
-//! let console = gateway.connect((address.into(), 9000), seconds(10)).unwrap();
+//! let console = gateway.connect((address, 9000), seconds(10)).unwrap();
+//! let page = drawbridge_lab::https::get(console, "sa", "/", seconds(10)).unwrap();
+//! assert_eq!(page.status, 200);
 //! ```
 //!
 //! Every wait is bounded by its caller. [`within`] and [`seconds`] stretch a bound on a machine without KVM.
 
 mod artefacts;
 pub mod error;
+pub mod https;
 pub mod kvm;
 pub mod machine;
 pub mod net;
@@ -40,7 +43,7 @@ pub mod time;
 
 pub use artefacts::Lab;
 pub use error::LabError;
-pub use machine::disk::{Disk, DiskBus, DiskFault, Failing, Operations};
+pub use machine::disk::{Disk, DiskBus, DiskFault, Failing, Operations, copy_sparse};
 pub use machine::firmware::Firmware;
 pub use machine::nic::{Nic, NicModel};
 pub use machine::{Machine, MachineBuilder, Watchdog};

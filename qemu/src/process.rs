@@ -107,7 +107,9 @@ impl Process {
         match &*life {
             Life::Ended(status) => Ok(*status),
             Life::Running(_) => Err(LabError::MachineRuns(within)),
-            Life::Lost(why) => Err(LabError::System("wait for a process", std::io::Error::other(why.clone()))),
+            Life::Lost(why) => {
+                Err(LabError::System("wait for a process", std::io::Error::other(why.clone())))
+            }
         }
     }
 

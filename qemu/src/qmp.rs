@@ -2,7 +2,7 @@
 
 mod message;
 
-use message::{Message, parse};
+use message::{Answer, Message, parse};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub use message::Event;
 
 /// QEMU answers from its main loop. Under load that may take seconds, but a minute is a hang.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 
 /// QEMU's longest answers (whole schemas) have a few hundred kilobytes.
 const LINE_LIMIT: u64 = 16 << 20;
@@ -81,7 +81,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     greeted: bool,
-    replies: Vec<(u64, Result<Value, (String, String)>)>,
+    replies: Vec<(u64, Answer)>,
     events: VecDeque<Event>,
     /// Why nothing more will come.
     end: Option<End>,

@@ -128,14 +128,13 @@ impl Serial {
         let state = State { transcript: Transcript::new(started), cursor: Cursor(0), ended: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let theirs = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("serial".into())
-            .spawn(move || read_all(reader, &theirs, copies))?;
+        std::thread::Builder::new().name("serial".into()).spawn(move || read_all(reader, &theirs, copies))?;
         Ok(Self { shared, writer: Mutex::new(stream) })
     }
 
     /// Waits until the text after the last match holds the pattern, and returns the line (or what there is of it) in
     /// which the match begins. The next wait looks behind this match only.
+    #[allow(clippy::needless_pass_by_value, reason = "texts and closures are written at the call")]
     pub fn wait_for(&self, pattern: impl Pattern, within: Duration) -> Result<Line, SerialError> {
         let deadline = Instant::now() + within;
         let mut state = self.shared.lock();
@@ -160,6 +159,7 @@ impl Serial {
     }
 
     /// Whether the text since a place holds the pattern, now. The place of the next [`Serial::wait_for`] stays.
+    #[allow(clippy::needless_pass_by_value, reason = "texts and closures are written at the call")]
     pub fn said(&self, pattern: impl Pattern, since: Cursor) -> bool {
         pattern.find(self.shared.lock().transcript.since(since.0)).is_some()
     }

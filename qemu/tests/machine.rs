@@ -1,4 +1,5 @@
 //! A real QEMU without a guest: the monitor, the disks' wiring, the folder that is kept.
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use drawbridge_lab::net::Network;
 use drawbridge_lab::{
@@ -96,7 +97,10 @@ fn disk_faults_come_and_go_while_the_machine_runs() {
 fn a_machine_that_cannot_start_says_why() {
     let lab = Lab::new("a machine that cannot start");
     let error = Machine::builder().argument("-no-such-option").start(&lab).unwrap_err();
-    assert!(matches!(&error, LabError::MachineEnded { stderr, .. } if stderr.contains("no-such-option")), "{error}");
+    assert!(
+        matches!(&error, LabError::MachineEnded { stderr, .. } if stderr.contains("no-such-option")),
+        "{error}"
+    );
     let error = Machine::builder().disk(Disk::copy_of("/nowhere/image")).start(&lab).unwrap_err().to_string();
     assert!(error.contains("/nowhere/image"), "{error}");
 }

@@ -108,10 +108,13 @@ impl DiskFault {
         };
         if (last - sectors.start) / PAGE_SECTORS > RULES_LIMIT {
             let size = sectors.end - sectors.start;
-            return Err(LabError::Description(format!("a disk fault of {size} sectors is too large: split it")));
+            return Err(LabError::Description(format!(
+                "a disk fault of {size} sectors is too large: split it"
+            )));
         }
         let pages = (sectors.start + 1..last).filter(|sector| sector % PAGE_SECTORS == 0);
-        let mut places: Vec<_> = std::iter::once(sectors.start).chain(pages).chain([last]).map(Some).collect();
+        let mut places: Vec<_> =
+            std::iter::once(sectors.start).chain(pages).chain([last]).map(Some).collect();
         places.dedup();
         Ok(places)
     }
@@ -209,7 +212,11 @@ impl Disk {
             below = node;
         }
         nodes.push(format_node(index, &below, self.read_only));
-        Ok(Parts { nodes, device: self.device(index), healthy: healthy_node(index, self.write_log.is_some()) })
+        Ok(Parts {
+            nodes,
+            device: self.device(index),
+            healthy: healthy_node(index, self.write_log.is_some()),
+        })
     }
 
     fn device(&self, index: usize) -> Value {
@@ -280,7 +287,7 @@ pub(super) fn format_node(index: usize, below: &str, read_only: bool) -> Value {
 }
 
 /// Copies a file and leaves its holes as holes: disk images are mostly empty.
-pub(crate) fn copy_sparse(from: &Path, to: &Path) -> Result<(), LabError> {
+pub fn copy_sparse(from: &Path, to: &Path) -> Result<(), LabError> {
     use nix::unistd::{Whence, lseek};
     use std::io::{Read as _, Seek as _, SeekFrom};
     let mut source = File::open(from).map_err(LabError::file("open", from))?;
@@ -307,8 +314,8 @@ pub(crate) fn copy_sparse(from: &Path, to: &Path) -> Result<(), LabError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt as _;
     use std::os::unix::fs::FileExt as _;
+    use std::os::unix::fs::MetadataExt as _;
 
     #[test]
     fn a_copy_is_equal_and_stays_sparse() {

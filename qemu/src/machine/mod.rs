@@ -31,7 +31,7 @@ const NICS_LIMIT: usize = 16;
 
 /// QEMU greets when it has set the machine up. On a loaded machine that may take long; nobody waits for it in vain, since
 /// its end is seen at once.
-const GREETING_WITHIN: Duration = Duration::from_secs(120);
+const GREETING_WITHIN: Duration = Duration::from_mins(2);
 
 /// The watchdogs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,9 +159,9 @@ impl MachineBuilder {
         let mut command = Command::new(kvm::qemu());
         command
             .args(self.board())
-            .args(self.chardev("serial", &their_serial))
+            .args(Self::chardev("serial", &their_serial))
             .args(["-serial", "chardev:serial"])
-            .args(self.chardev("monitor", &their_monitor))
+            .args(Self::chardev("monitor", &their_monitor))
             .args(["-mon", "chardev=monitor,mode=control"])
             .args(self.firmware.arguments(lab, number)?)
             .args(self.devices(&disks)?)
@@ -204,7 +204,8 @@ impl MachineBuilder {
         add(["-display", "none"]);
         add(["-vga", "std"]);
         if let Some(date) = &self.clock {
-            add(["-rtc", &format!("base={date}")]);
+            // On the machine's own clock: on the host's, QEMU keeps the difference in 32 bits, and 2099 becomes 2063.
+            add(["-rtc", &format!("base={date},clock=vm")]);
         }
         if let Some(number) = &self.serial_number {
             add(["-smbios", &format!("type=1,serial={}", number.replace(',', ",,"))]);
@@ -218,14 +219,16 @@ impl MachineBuilder {
         arguments
     }
 
-    fn chardev(&self, id: &str, socket: &OwnedFd) -> [OsString; 2] {
+    fn chardev(id: &str, socket: &OwnedFd) -> [OsString; 2] {
         ["-chardev".into(), format!("socket,id={id},fd={}", socket.as_raw_fd()).into()]
     }
 
     fn devices(&self, disks: &[Parts]) -> Result<Vec<OsString>, LabError> {
         if self.disks.len() > DISKS_LIMIT || self.nics.len() > NICS_LIMIT {
             let (disks, nics) = (self.disks.len(), self.nics.len());
-            return Err(LabError::Description(format!("{disks} disks and {nics} network cards are too many")));
+            return Err(LabError::Description(format!(
+                "{disks} disks and {nics} network cards are too many"
+            )));
         }
         let mut arguments: Vec<OsString> = Vec::new();
         let mut add = |option: &str, value: &Value| {

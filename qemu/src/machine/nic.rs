@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn a_device_is_found_by_its_whole_name() {
-        let help = "Network devices:\nname \"e1000\", bus PCI, alias \"e1000-82540em\"\nname \"igbvf\", bus PCI\n";
+        let help =
+            "Network devices:\nname \"e1000\", bus PCI, alias \"e1000-82540em\"\nname \"igbvf\", bus PCI\n";
         assert!(lists(help, "e1000"));
         assert!(!lists(help, "e1000e"));
         assert!(!lists(help, "igb"));

@@ -273,7 +273,7 @@ mod tests {
             }
             cable.carry(now, Direction::FromEnd, frame(number), |_, frame| take(frame));
         }
-        while let Some((_, frame)) = cable.due(start + Duration::from_secs(60)) {
+        while let Some((_, frame)) = cable.due(start + Duration::from_mins(1)) {
             take(frame);
         }
         (arrived, cable.counters())

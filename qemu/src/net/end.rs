@@ -52,6 +52,8 @@ pub(super) struct NicEnd {
     listener: UnixListener,
     stream: Option<UnixStream>,
     decoder: Decoder,
+    /// What was read last.
+    piece: Vec<u8>,
     out: Vec<u8>,
     written: usize,
     readable: bool,
@@ -65,6 +67,7 @@ impl NicEnd {
             listener,
             stream: None,
             decoder: Decoder::default(),
+            piece: vec![0; 64 << 10],
             out: Vec::new(),
             written: 0,
             readable: false,
@@ -101,15 +104,14 @@ impl NicEnd {
 
     /// Reads what is there, up to the budget.
     pub(super) fn read(&mut self, registry: &Registry, mut take: impl FnMut(Frame)) {
-        let mut buffer = [0; 64 << 10];
         let mut budget = READ_BUDGET;
         while self.readable && budget > 0 {
             let Some(stream) = &mut self.stream else { return };
-            match stream.read(&mut buffer) {
+            match stream.read(&mut self.piece) {
                 Ok(0) => return self.hang_up(registry),
                 Ok(count) => {
                     budget = budget.saturating_sub(count);
-                    self.decoder.push(buffer.get(..count).unwrap_or_default());
+                    self.decoder.push(self.piece.get(..count).unwrap_or_default());
                     loop {
                         match self.decoder.next_frame() {
                             Ok(Some(frame)) => take(frame.into()),

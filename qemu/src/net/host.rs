@@ -1,17 +1,15 @@
 //! A host on a network, with addresses and a stack of its own (smoltcp). It shares nothing with the machine's own stack.
 
+use super::NetError;
 use super::dhcp::{DhcpConfig, DhcpServer, DhcpService};
 use super::network::{CableHandle, Core, Network, Signal};
 use super::stack::Stack;
 use super::switch::PortId;
 use super::tcp::{TcpListener, TcpStream};
 use super::udp::UdpSocket;
-use super::NetError;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::icmp;
-use smoltcp::wire::{
-    EthernetAddress, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr,
-};
+use smoltcp::wire::{EthernetAddress, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::Waker;
@@ -214,7 +212,7 @@ impl Host {
         &mut core.hosts[self.index]
     }
 
-    pub(super) fn refuse(&self, action: &'static str, why: impl ToString) -> NetError {
+    pub(super) fn refuse(&self, action: &'static str, why: &impl ToString) -> NetError {
         NetError::Host { host: self.name.to_string(), action, why: why.to_string() }
     }
 }

@@ -10,13 +10,14 @@
 //! A network is a thread that sleeps until a frame, a timer or a caller wants something. Callers share its state under one
 //! lock, and wait on conditions with a bound.
 
-//pub mod attacker;
+pub mod attacker;
 pub mod cable;
 pub mod dhcp;
 mod end;
-//pub mod forward;
+pub mod forward;
 mod host;
 mod network;
+mod observe;
 mod packet;
 pub mod pcap;
 mod random;
@@ -27,10 +28,10 @@ mod tcp;
 mod udp;
 pub mod wire;
 
-//pub use attacker::{Attacker, PortAnswer, Scan};
+pub use attacker::{Attacker, PortAnswer, Scan};
 pub use cable::{CableCounters, Direction, Faults};
 pub use dhcp::{DhcpBehaviour, DhcpConfig, DhcpCounters, DhcpServer};
-//pub use forward::Forward;
+pub use forward::Forward;
 pub use host::{Host, HostConfig};
 pub use network::{CableHandle, Network, NicPort};
 pub use smoltcp::wire::EthernetAddress;
@@ -93,6 +94,11 @@ pub enum NetError {
         seen: String,
     },
     /// The target cannot be found.
-    #[error("{0} did not answer who has it (ARP) within {1:.1?}")]
-    NoNeighbour(std::net::Ipv4Addr, Duration),
+    #[error("{0} did not answer who has it within {1:.1?}")]
+    NoNeighbour(IpAddr, Duration),
+    /// A port of this machine cannot be had.
+    #[error(
+        "cannot listen on 127.0.0.1:{0}: {1}. If another program has it, end that or choose another port"
+    )]
+    Port(u16, std::io::Error),
 }

@@ -3,29 +3,33 @@
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
-    IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, TcpPacket, TcpRepr, UdpPacket, UdpRepr,
+    Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, IpRepr, NdiscNeighborFlags, NdiscRepr, TcpPacket,
+    TcpRepr, UdpPacket, UdpRepr,
 };
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const ETHERNET_HEADER: usize = EthernetFrame::<&[u8]>::header_len();
 
-/// From whom and to whom.
+/// The shortest Ethernet frame, without its checksum (IEEE 802.3 section 3.2.8): shorter ones are padded by whoever sends.
+const SHORTEST: usize = 60;
+
+/// From whom and to whom. Both addresses are of one family.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Route {
     pub(super) from_mac: EthernetAddress,
     pub(super) to_mac: EthernetAddress,
-    pub(super) from: Ipv4Addr,
-    pub(super) to: Ipv4Addr,
+    pub(super) from: IpAddr,
+    pub(super) to: IpAddr,
 }
 
 /// A datagram.
 pub(super) fn udp(route: Route, from_port: u16, to_port: u16, data: &[u8]) -> Vec<u8> {
     let repr = UdpRepr { src_port: from_port, dst_port: to_port };
-    ipv4(route, IpProtocol::Udp, repr.header_len() + data.len(), |payload| {
+    ip(route, IpProtocol::Udp, repr.header_len() + data.len(), 64, |payload| {
         repr.emit(
             &mut UdpPacket::new_unchecked(payload),
-            &IpAddress::Ipv4(route.from),
-            &IpAddress::Ipv4(route.to),
+            &IpAddress::from(route.from),
+            &IpAddress::from(route.to),
             data.len(),
             |buffer| buffer.copy_from_slice(data),
             &ChecksumCapabilities::default(),
@@ -35,54 +39,121 @@ pub(super) fn udp(route: Route, from_port: u16, to_port: u16, data: &[u8]) -> Ve
 
 /// A segment.
 pub(super) fn tcp(route: Route, segment: &TcpRepr<'_>) -> Vec<u8> {
-    ipv4(route, IpProtocol::Tcp, segment.buffer_len(), |payload| {
+    ip(route, IpProtocol::Tcp, segment.buffer_len(), 64, |payload| {
         segment.emit(
             &mut TcpPacket::new_unchecked(payload),
-            &IpAddress::Ipv4(route.from),
-            &IpAddress::Ipv4(route.to),
+            &IpAddress::from(route.from),
+            &IpAddress::from(route.to),
             &ChecksumCapabilities::default(),
         );
     })
 }
 
-/// An ARP packet: `to_mac` is where the frame goes.
-pub(super) fn arp(route: Route, operation: ArpOperation) -> Vec<u8> {
-    let asked = if operation == ArpOperation::Request { EthernetAddress([0; 6]) } else { route.to_mac };
+/// The question who has an address, to everyone (ARP, or a neighbour solicitation to the address's group).
+pub(super) fn ask_for(target: IpAddr, from_mac: EthernetAddress, from: IpAddr) -> Vec<u8> {
+    match (target, from) {
+        (IpAddr::V4(target), IpAddr::V4(from)) => {
+            let to_mac = EthernetAddress::BROADCAST;
+            arp(ArpOperation::Request, to_mac, (from_mac, from), (EthernetAddress([0; 6]), target))
+        }
+        (IpAddr::V6(target), _) => {
+            let from = if let IpAddr::V6(from) = from { from } else { Ipv6Addr::UNSPECIFIED };
+            let solicitation =
+                NdiscRepr::NeighborSolicit { target_addr: target, lladdr: Some(from_mac.into()) };
+            let group = solicited_node(target);
+            ndisc(from_mac, from, multicast_mac(group), group, solicitation)
+        }
+        // Nobody asks for one family from an address of the other; an unspecified sender is an ARP probe (RFC 5227).
+        (IpAddr::V4(target), IpAddr::V6(_)) => arp(
+            ArpOperation::Request,
+            EthernetAddress::BROADCAST,
+            (from_mac, Ipv4Addr::UNSPECIFIED),
+            (EthernetAddress([0; 6]), target),
+        ),
+    }
+}
+
+/// The answer that an address is ours.
+pub(super) fn tell(route: Route) -> Option<Vec<u8>> {
+    match (route.from, route.to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            Some(arp(ArpOperation::Reply, route.to_mac, (route.from_mac, from), (route.to_mac, to)))
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let advert = NdiscRepr::NeighborAdvert {
+                flags: NdiscNeighborFlags::SOLICITED | NdiscNeighborFlags::OVERRIDE,
+                target_addr: from,
+                lladdr: Some(route.from_mac.into()),
+            };
+            Some(ndisc(route.from_mac, from, route.to_mac, to, advert))
+        }
+        _ => None,
+    }
+}
+
+type Neighbour = (EthernetAddress, Ipv4Addr);
+
+fn arp(operation: ArpOperation, to_mac: EthernetAddress, source: Neighbour, target: Neighbour) -> Vec<u8> {
     let repr = ArpRepr::EthernetIpv4 {
         operation,
-        source_hardware_addr: route.from_mac,
-        source_protocol_addr: route.from,
-        target_hardware_addr: asked,
-        target_protocol_addr: route.to,
+        source_hardware_addr: source.0,
+        source_protocol_addr: source.1,
+        target_hardware_addr: target.0,
+        target_protocol_addr: target.1,
     };
-    ethernet(route, EthernetProtocol::Arp, repr.buffer_len(), |payload| {
+    ethernet(source.0, to_mac, EthernetProtocol::Arp, repr.buffer_len(), |payload| {
         repr.emit(&mut ArpPacket::new_unchecked(payload));
     })
 }
 
-fn ipv4(route: Route, protocol: IpProtocol, length: usize, fill: impl FnOnce(&mut [u8])) -> Vec<u8> {
-    let repr = Ipv4Repr {
-        src_addr: route.from,
-        dst_addr: route.to,
-        next_header: protocol,
-        payload_len: length,
-        hop_limit: 64,
-    };
-    let header = repr.buffer_len();
-    ethernet(route, EthernetProtocol::Ipv4, header + length, |packet| {
-        repr.emit(&mut Ipv4Packet::new_unchecked(&mut *packet), &ChecksumCapabilities::default());
+fn ndisc(
+    from_mac: EthernetAddress,
+    from: Ipv6Addr,
+    to_mac: EthernetAddress,
+    to: Ipv6Addr,
+    what: NdiscRepr,
+) -> Vec<u8> {
+    let repr = Icmpv6Repr::Ndisc(what);
+    let route = Route { from_mac, to_mac, from: from.into(), to: to.into() };
+    // RFC 4861 section 7.1: a smaller hop limit shows that a router forwarded it, and it is ignored.
+    ip(route, IpProtocol::Icmpv6, repr.buffer_len(), 255, |payload| {
+        repr.emit(&from, &to, &mut Icmpv6Packet::new_unchecked(payload), &ChecksumCapabilities::default());
+    })
+}
+
+/// RFC 4291 section 2.7.1.
+fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+}
+
+/// RFC 2464 section 7.
+fn multicast_mac(group: Ipv6Addr) -> EthernetAddress {
+    let [.., a, b, c, d] = group.octets();
+    EthernetAddress([0x33, 0x33, a, b, c, d])
+}
+
+fn ip(route: Route, protocol: IpProtocol, length: usize, hops: u8, fill: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let repr = IpRepr::new(route.from.into(), route.to.into(), protocol, length, hops);
+    let header = repr.header_len();
+    let ethertype = if route.from.is_ipv4() { EthernetProtocol::Ipv4 } else { EthernetProtocol::Ipv6 };
+    ethernet(route.from_mac, route.to_mac, ethertype, header + length, |packet| {
+        repr.emit(&mut *packet, &ChecksumCapabilities::default());
         if let Some(payload) = packet.get_mut(header..header + length) {
             fill(payload);
         }
     })
 }
 
-/// The shortest Ethernet frame, without its checksum (IEEE 802.3 section 3.2.8): shorter ones are padded by whoever sends.
-const SHORTEST: usize = 60;
-
-fn ethernet(route: Route, ethertype: EthernetProtocol, length: usize, fill: impl FnOnce(&mut [u8])) -> Vec<u8> {
+fn ethernet(
+    from: EthernetAddress,
+    to: EthernetAddress,
+    ethertype: EthernetProtocol,
+    length: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Vec<u8> {
     let mut frame = vec![0; (ETHERNET_HEADER + length).max(SHORTEST)];
-    EthernetRepr { src_addr: route.from_mac, dst_addr: route.to_mac, ethertype }
+    EthernetRepr { src_addr: from, dst_addr: to, ethertype }
         .emit(&mut EthernetFrame::new_unchecked(&mut frame));
     if let Some(payload) = frame.get_mut(ETHERNET_HEADER..ETHERNET_HEADER + length) {
         fill(payload);

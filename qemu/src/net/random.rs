@@ -1,6 +1,6 @@
 //! Pseudo-random numbers from a seed, so that a failure can be had again. Never for secrets.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, quick, even enough to drop frames by.
+/// `SplitMix64` (Steele, Lea, Flood 2014): small, quick, even enough to drop frames by.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 

@@ -69,7 +69,7 @@ impl Stack {
     /// A frame came.
     pub(super) fn receive(&mut self, frame: Frame) {
         if let Some(dhcp) = &mut self.dhcp
-            && dhcp.takes(&frame)
+            && DhcpService::takes(&frame)
         {
             if let Some(answer) = dhcp.answer(&frame, Instant::now()) {
                 self.device.sent.push_back(answer.into());

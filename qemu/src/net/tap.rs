@@ -43,7 +43,12 @@ impl Tap {
 
     /// All frames that came and were not taken.
     pub fn drain(&self) -> Vec<Frame> {
-        self.network.shared.lock().tap(self.port).map(|tap| tap.received.drain(..).collect()).unwrap_or_default()
+        self.network
+            .shared
+            .lock()
+            .tap(self.port)
+            .map(|tap| tap.received.drain(..).collect())
+            .unwrap_or_default()
     }
 
     /// The cable that connects it.

@@ -14,7 +14,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// Reads and writes of a connection on which nothing else was said.
-const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
+const USUAL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A connection. Clones are the same one; with the last of them it is closed.
 ///
@@ -42,7 +42,7 @@ impl TcpStream {
             let from = stack.ephemeral_port();
             socket.connect(stack.interface.context(), to, from).map(|()| stack.sockets.add(socket))
         });
-        let handle = handle.map_err(|error| host.refuse("connect", format!("{to}: {error}")))?;
+        let handle = handle.map_err(|error| host.refuse("connect", &format!("{to}: {error}")))?;
         let stream = Self::from_socket(host, handle, SocketAddr::from(([0; 4], 0)), to);
         let waker = Waker::from(Arc::clone(&stream.0.writable));
         let outcome = host.network.shared.wait(&stream.0.writable, within, |core| {
@@ -238,7 +238,7 @@ impl TcpListener {
         let mut sockets = Vec::new();
         for _ in 0..BACKLOG {
             let added = host.with(|stack| add_listening(stack, port));
-            sockets.push(added.map_err(|why| host.refuse("listen", why))?);
+            sockets.push(added.map_err(|why| host.refuse("listen", &why))?);
         }
         Ok(Self { host: host.clone(), port, sockets: Mutex::new(sockets), signal: Arc::default() })
     }

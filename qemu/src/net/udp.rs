@@ -31,7 +31,7 @@ impl UdpSocket {
             let mut socket = udp::Socket::new(buffer(), buffer());
             socket.bind(port).map(|()| (stack.sockets.add(socket), port))
         });
-        let (handle, port) = bound.map_err(|error| host.refuse("open a UDP socket", error))?;
+        let (handle, port) = bound.map_err(|error| host.refuse("open a UDP socket", &error))?;
         Ok(Self { host: host.clone(), handle, port, signal: Arc::default() })
     }
 
@@ -45,7 +45,7 @@ impl UdpSocket {
         let to = to.into();
         let sent =
             self.host.with(|stack| stack.sockets.get_mut::<udp::Socket>(self.handle).send_slice(data, to));
-        sent.map_err(|error| self.host.refuse("send a datagram", format!("{to}: {error}")))
+        sent.map_err(|error| self.host.refuse("send a datagram", &format!("{to}: {error}")))
     }
 
     /// Waits for a datagram.

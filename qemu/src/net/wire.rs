@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn frames_come_out_as_they_went_in_whatever_the_pieces() {
-        let frames: [&[u8]; 4] = [b"one", b"", &[7; FRAME_LIMIT], b"four"];
+        let frames: [&[u8]; 4] = [b"one", b"", &vec![7; FRAME_LIMIT], b"four"];
         let mut stream = Vec::new();
         for frame in frames {
             assert!(encode(frame, &mut stream));
@@ -77,6 +77,6 @@ mod tests {
         let mut decoder = Decoder::default();
         decoder.push(&[0xff; 4]);
         assert_eq!(decoder.next_frame(), Err(FramingError(u32::MAX)));
-        assert!(!encode(&[0; FRAME_LIMIT + 1], &mut Vec::new()));
+        assert!(!encode(&vec![0; FRAME_LIMIT + 1], &mut Vec::new()));
     }
 }

@@ -14,11 +14,14 @@ pub struct Event {
     pub at: Duration,
 }
 
+/// What a command returns, or the class and description of its error.
+pub(super) type Answer = Result<Value, (String, String)>;
+
 /// What QEMU sends (the protocol's specification, `docs/interop/qmp-spec` in QEMU's source).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Message {
     Greeting,
-    Reply { id: u64, reply: Result<Value, (String, String)> },
+    Reply { id: u64, reply: Answer },
     Event(Event),
 }
 

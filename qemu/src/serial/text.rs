@@ -14,7 +14,7 @@ pub struct Line {
 /// Takes out what steers a terminal: escape sequences (ECMA-48 section 5.4), carriage returns, other controls. Bytes that
 /// are no UTF-8 become U+FFFD. It keeps its place between calls.
 #[derive(Debug, Default)]
-pub struct Cleaner {
+pub(super) struct Cleaner {
     state: Escape,
     /// The bytes of a character that is not whole yet.
     partial: Vec<u8>,
@@ -35,7 +35,7 @@ enum Escape {
 
 impl Cleaner {
     /// Appends the text of these bytes.
-    pub fn clean(&mut self, bytes: &[u8], text: &mut String) {
+    pub(super) fn clean(&mut self, bytes: &[u8], text: &mut String) {
         for &byte in bytes {
             self.state = match (self.state, byte) {
                 (_, 0x1b) => Escape::Begun,

@@ -170,6 +170,6 @@ impl ServerMessage<'_> {
         } else {
             (asked.mac, self.gives)
         };
-        Route { from_mac: self.server_mac, to_mac, from: self.server, to }
+        Route { from_mac: self.server_mac, to_mac, from: self.server.into(), to: to.into() }
     }
 }

@@ -31,7 +31,7 @@ impl DhcpConfig {
         Self {
             first: first.into(),
             count: count.max(1),
-            lease: Duration::from_secs(3600),
+            lease: Duration::from_hours(1),
             router: None,
             dns: Vec::new(),
             options: Vec::new(),

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 /// How long an offered address is kept for whom it was offered to.
-const OFFER_STANDS: Duration = Duration::from_secs(60);
+const OFFER_STANDS: Duration = Duration::from_mins(1);
 
 /// Who a client is: the identifier it sends, or its hardware address (RFC 2131 section 4.2).
 pub(super) type ClientKey = Vec<u8>;
@@ -34,15 +34,16 @@ impl Pool {
         key: &ClientKey,
         mac: EthernetAddress,
         wanted: Option<Ipv4Addr>,
-        range: impl Iterator<Item = Ipv4Addr> + Clone,
+        range: &(impl Iterator<Item = Ipv4Addr> + Clone),
         now: Instant,
     ) -> Option<Ipv4Addr> {
         let earlier = self.leases.get(key).map(|lease| lease.address);
-        let mut in_range = range.clone();
-        let usable = |address: &Ipv4Addr| in_range.any(|any| any == *address) && self.is_free(*address, key, now);
+        let usable =
+            |address: &Ipv4Addr| range.clone().any(|any| any == *address) && self.is_free(*address, key, now);
         let fitting = earlier.into_iter().chain(wanted).find(usable);
         let address = fitting.or_else(|| range.clone().find(|address| self.is_free(*address, key, now)))?;
-        let still_bound = self.leases.get(key).is_some_and(|l| l.bound && l.address == address && l.until > now);
+        let still_bound =
+            self.leases.get(key).is_some_and(|l| l.bound && l.address == address && l.until > now);
         if !still_bound {
             let until = now + OFFER_STANDS;
             self.leases.insert(key.clone(), Lease { mac, address, until, bound: false });
@@ -81,7 +82,8 @@ impl Pool {
     }
 
     pub(super) fn lease_of(&self, mac: EthernetAddress, now: Instant) -> Option<Ipv4Addr> {
-        let mut valid = self.leases.values().filter(|lease| lease.mac == mac && lease.bound && lease.until > now);
+        let mut valid =
+            self.leases.values().filter(|lease| lease.mac == mac && lease.bound && lease.until > now);
         valid.next().map(|lease| lease.address)
     }
 }

@@ -44,7 +44,7 @@ impl DhcpService {
     }
 
     /// Whether a frame is the server's, so that the host's stack need not see it.
-    pub(in super::super) fn takes(&self, frame: &[u8]) -> bool {
+    pub(in super::super) fn takes(frame: &[u8]) -> bool {
         message::is_for_server(frame)
     }
 
@@ -105,7 +105,7 @@ impl DhcpService {
             return None;
         }
         let range = self.range();
-        let address = self.pool.offer(key, asked.mac, asked.requested(), range, now)?;
+        let address = self.pool.offer(key, asked.mac, asked.requested(), &range, now)?;
         let frame = self.say(Kind::Offer, asked, address)?;
         self.counters.offer += 1;
         Some(frame)
