@@ -1,1 +1,10 @@
-//! To be written.
+//! What whole-system tests and benchmarks share: where the images are, and an appliance on a virtual network. It never
+//! builds an image.
+
+mod appliance;
+mod disks;
+mod image;
+
+pub use appliance::{Appliance, Plan};
+pub use disks::{Extent, data_partition, put_data};
+pub use image::Image;

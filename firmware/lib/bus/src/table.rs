@@ -41,7 +41,6 @@ const MAY: &[(Role, Role, Ask)] = &[
     (Role::Console, Role::Init, Ask::Ready),
     (Role::Console, Role::Init, Ask::Announce), // the certificate's fingerprint on serial line and screen
     (Role::Console, Role::Init, Ask::Status),   // the status page
-    (Role::Console, Role::Init, Ask::Log),      // the status page
     (Role::Console, Role::Network, Ask::Ports), // the status page
 ];
 

@@ -16,19 +16,18 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Takes an announcement, and logs the lines that are new because of it.
+    /// Takes an announcement, and logs what is to be told when it has changed.
     pub(crate) fn announced(&mut self, announcement: Announcement) {
         match announcement {
             Announcement::CertificateFingerprint(fingerprint) => self.fingerprint = Some(fingerprint),
             Announcement::Ports(ports) => self.ports = ports,
         }
         let lines = self.lines();
-        for line in &lines {
-            if !self.told.contains(line) {
-                log::info!("{line}");
-            }
+        // All of them again when one has changed: what belongs together stands together on a screen that scrolls.
+        if lines != self.told {
+            lines.iter().for_each(|line| log::info!("{line}"));
+            self.told = lines;
         }
-        self.told = lines;
     }
 
     fn lines(&self) -> Vec<String> {

@@ -1,0 +1,72 @@
+//! The Ethernet ports: whatever their kind, each gets its address from the network it is plugged into.
+
+use drawbridge_lab::net::{DhcpConfig, HostConfig, Network};
+use drawbridge_lab::{Lab, Nic, NicModel, seconds};
+use drawbridge_tests::{Appliance, Image, Plan};
+
+#[test]
+fn every_model_of_network_card_gets_a_lease_and_serves() {
+    let image = Image::here();
+    let models = NicModel::all_available();
+    assert!(models.len() >= 3, "this QEMU has only {models:?}");
+    for nic in models {
+        let lab = Lab::new(&format!("lease {nic}"));
+        let appliance = Appliance::boot(&lab, &image, Plan { nic, ..Plan::of(&image) });
+        appliance.is_up();
+        assert_eq!(appliance.page().status, 200, "{nic}");
+    }
+}
+
+#[test]
+fn three_ports_of_three_models_get_three_leases() {
+    let lab = Lab::new("three ports");
+    let image = Image::here();
+    let mut others = Vec::new();
+    let appliance = Appliance::boot_with(&lab, &image, Plan::of(&image), |mut machine| {
+        for (number, (name, model)) in
+            [("uplink", NicModel::E1000), ("array", NicModel::E1000e)].into_iter().enumerate()
+        {
+            let third = u8::try_from(number + 2).unwrap();
+            let network = Network::new(&lab, name).unwrap();
+            let host = network.host(HostConfig::new(name).ipv4([10, 0, third, 1], 24));
+            let dhcp = host.serve_dhcp(DhcpConfig::pool([10, 0, third, 100], 50));
+            let port = network.nic_port(name).unwrap();
+            let nic = Nic::new(name, model, &port);
+            others.push((nic.mac(), dhcp, third, host, port));
+            machine = machine.nic(nic);
+        }
+        machine
+    });
+    appliance.is_up();
+    for (mac, dhcp, third, _host, _port) in &others {
+        let address = dhcp.wait_for_lease(*mac, seconds(30)).unwrap();
+        assert_eq!(address.octets()[..3], [10, 0, *third]);
+        appliance.machine.serial().look_from(drawbridge_lab::serial::Serial::beginning());
+        appliance.says(&format!("The console is at https://{address}:9000/"));
+    }
+    let text = appliance.page_text();
+    for (mac, ..) in &others {
+        assert!(
+            text.to_lowercase().contains(&mac.to_string().replace('-', ":").to_lowercase()),
+            "{mac} is not on the page"
+        );
+    }
+}
+
+#[test]
+fn a_cable_that_was_pulled_and_a_port_that_was_unplugged_come_back() {
+    let lab = Lab::new("pulled cable");
+    let image = Image::here();
+    let appliance = Appliance::boot(&lab, &image, Plan { nic: NicModel::E1000e, ..Plan::of(&image) });
+    appliance.is_up();
+    appliance.machine.set_link("management", false).unwrap();
+    appliance.says("has no carrier");
+    appliance.machine.set_link("management", true).unwrap();
+    appliance.says("10.0.1.");
+    assert_eq!(appliance.page().status, 200);
+    appliance.machine.unplug_nic("management", seconds(30)).unwrap();
+    appliance.says("is gone");
+    appliance.machine.plug_nic("management").unwrap();
+    appliance.says("10.0.1.");
+    assert_eq!(appliance.page().status, 200);
+}
