@@ -57,6 +57,11 @@ pub(crate) enum RunError {
         "the appliance did not end within {0:.0?} after its power button was pressed, and was switched off"
     )]
     NotDown(Duration),
+    #[error(
+        "another program listens on 127.0.0.1:{0}, where the console was to be reached. End it, or choose another port: \
+         --port NUMBER"
+    )]
+    PortTaken(u16),
     #[error("the console answered with status {0}")]
     Status(u16),
 }
@@ -97,7 +102,11 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode, RunError> {
     }
     // The first port is there; with an empty table there would be nothing to run.
     let Some((gateway, dhcp, mac)) = first else { return Err(RunError::Ended) };
-    let forward = Arc::new(Forward::start(options.port, &gateway, seconds(3))?);
+    let forward = Forward::start(options.port, &gateway, seconds(3)).map_err(|error| match error {
+        NetError::Port(port, why) if why.kind() == io::ErrorKind::AddrInUse => RunError::PortTaken(port),
+        other => other.into(),
+    })?;
+    let forward = Arc::new(forward);
 
     let state = state::prepare(&options.image, &options.state)?;
     let firmware = firmware(options, &state)?;

@@ -37,7 +37,13 @@ impl NicModel {
     pub fn available(self, qemu: &str) -> bool {
         // Listing devices touches no guest: it ends by itself.
         let listed = Command::new(qemu).args(["-device", "help"]).stdin(Stdio::null()).output();
-        listed.is_ok_and(|output| lists(&String::from_utf8_lossy(&output.stdout), self.device()))
+        match listed {
+            Ok(output) if output.status.success() => {
+                lists(&String::from_utf8_lossy(&output.stdout), self.device())
+            }
+            // A QEMU that does not even list its devices: a test of all cards must fail on it, not find none to test.
+            _ => self != Self::Igb,
+        }
     }
 
     /// Those of [`NicModel::ALL`] that the lab's QEMU has.

@@ -164,6 +164,7 @@ impl Host {
         let target = target.into();
         let signal = Arc::new(Signal::default());
         let waker = Waker::from(Arc::clone(&signal));
+        let sent = Instant::now();
         let handle = self.with(|stack| {
             let buffer = || icmp::PacketBuffer::new(vec![icmp::PacketMetadata::EMPTY; 8], vec![0; 2048]);
             let identifier = stack.ephemeral_port();
@@ -177,7 +178,6 @@ impl Host {
             }
             stack.sockets.add(socket)
         });
-        let sent = Instant::now();
         let answered = self.network.shared.wait(&signal, within, |core| {
             let socket = core.hosts.get_mut(self.index)?.sockets.get_mut::<icmp::Socket>(handle);
             // Only what bears the identifier comes here; the request itself does not.
