@@ -34,7 +34,7 @@ const KEPT_ENVIRONMENT: [&str; 4] = ["HOME", "PATH", "TMPDIR", "XDG_CACHE_HOME"]
 const LAST_LINES: usize = 40;
 
 /// The programs that the build calls, and the packages of Debian that have them.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("bc", "bc"),
     ("bison", "bison"),
     ("flex", "flex"),
@@ -42,7 +42,6 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("ld", "binutils"),
     ("lz4", "lz4"),
     ("make", "make"),
-    ("perl", "perl"),
     ("setpriv", "util-linux"),
     ("tar", "tar"),
     ("xz", "xz-utils"),

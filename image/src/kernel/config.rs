@@ -20,6 +20,15 @@ pub fn lost_lines(wanted: &str, made: &str) -> Vec<String> {
         .collect()
 }
 
+/// The lines of `wanted` that ask for something, without remarks, which make no other kernel.
+pub(super) fn meaning(wanted: &str) -> String {
+    wanted
+        .lines()
+        .map(str::trim)
+        .filter(|line| parse(line).is_some())
+        .fold(String::new(), |text, line| text + line + "\n")
+}
+
 /// The lines of `wanted` that are neither a symbol's value, nor a comment, nor empty; and symbols that it names twice.
 pub(super) fn bad_lines(wanted: &str) -> Vec<String> {
     let mut seen = BTreeSet::new();
@@ -69,6 +78,12 @@ mod tests {
     fn every_lost_line_is_named() {
         let lost = lost_lines(WANTED, "# CONFIG_A is not set\nCONFIG_B=\"c\"\nCONFIG_C=y\n");
         assert_eq!(lost, ["CONFIG_A=y", "CONFIG_B=\"b\"", "CONFIG_N=64", "# CONFIG_C is not set"]);
+    }
+
+    #[test]
+    fn remarks_have_no_meaning() {
+        let meant = "CONFIG_A=y\nCONFIG_B=\"b\"\nCONFIG_N=64\n# CONFIG_C is not set\n";
+        assert_eq!(meaning(WANTED), meant);
     }
 
     #[test]

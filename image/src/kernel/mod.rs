@@ -128,12 +128,9 @@ impl Recipe {
     /// A name for the kernel that this makes, 64 hexadecimal digits.
     fn key(&self) -> String {
         let tools = self.tools.join("\n");
-        let parts = [
-            self.config.as_bytes(),
-            self.source_sha256.as_bytes(),
-            tools.as_bytes(),
-            build::RECIPE.as_bytes(),
-        ];
+        let config = config::meaning(&self.config);
+        let parts =
+            [config.as_bytes(), self.source_sha256.as_bytes(), tools.as_bytes(), build::RECIPE.as_bytes()];
         digest::hex(&digest::of_parts(&parts))
     }
 
@@ -190,6 +187,7 @@ mod tests {
     fn a_kernel_of_other_sources_tools_or_configuration_is_another() {
         let key = recipe().key();
         assert_eq!(key, recipe().key());
+        assert_eq!(key, Recipe { config: "# A remark.\nCONFIG_NET=y\n".to_owned(), ..recipe() }.key());
         assert_ne!(key, Recipe { config: "CONFIG_NET=n\n".to_owned(), ..recipe() }.key());
         assert_ne!(key, Recipe { source_sha256: "01".to_owned(), ..recipe() }.key());
         assert_ne!(key, Recipe { tools: vec!["gcc 13".to_owned()], ..recipe() }.key());
