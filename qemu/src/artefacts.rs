@@ -3,6 +3,7 @@
 
 use crate::LabError;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// The environment variable that keeps the folder of every test, passed or not.
@@ -10,6 +11,9 @@ const KEEP: &str = "DRAWBRIDGE_KEEP";
 
 /// Disk images and other files above this size are not kept: logs and captures are what tells.
 const KEPT_FILE_LIMIT: u64 = 64 << 20;
+
+/// The folders' names go on with the number of the process that they belong to.
+const PREFIX: &str = "drawbridge-lab-";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -33,9 +37,12 @@ impl Lab {
     /// # Panics
     /// When the system's folder for temporary files cannot be written: no test can run then.
     pub fn new(name: &str) -> Self {
+        static SWEPT: Once = Once::new();
+        let temporary = std::env::temp_dir();
+        SWEPT.call_once(|| sweep(&temporary));
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         // Short: the path of a Unix socket in it holds 107 bytes at most (unix(7)).
-        let folder = std::env::temp_dir().join(format!("drawbridge-{}-{count}", std::process::id()));
+        let folder = temporary.join(format!("{PREFIX}{}-{count}", std::process::id()));
         if let Err(error) = std::fs::create_dir_all(&folder) {
             panic!("cannot make the test's folder {}: {error}", folder.display());
         }
@@ -131,6 +138,19 @@ impl Drop for Lab {
     }
 }
 
+/// Removes what processes have left that were killed.
+fn sweep(temporary: &Path) {
+    let entries = std::fs::read_dir(temporary).into_iter().flatten().filter_map(Result::ok);
+    for entry in entries {
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let owner = rest.and_then(|rest| rest.split('-').next()).and_then(|owner| owner.parse::<u32>().ok());
+        if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Cargo's target folder: the one the running program lies in, known by the tag that cargo puts there.
 fn target_folder() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
@@ -154,6 +174,19 @@ mod tests {
         std::fs::write(lab.file("serial.log"), "text").unwrap();
         drop(lab);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        let lab = Lab::new("sweeping");
+        // No process has the number 0.
+        let (left, own) = (format!("{PREFIX}0-7"), format!("{PREFIX}{}-9", std::process::id()));
+        for name in [&left, &own] {
+            std::fs::create_dir(lab.file(name)).unwrap();
+        }
+        sweep(lab.folder());
+        assert!(!lab.file(&left).exists());
+        assert!(lab.file(&own).exists());
     }
 
     #[test]

@@ -183,7 +183,7 @@ struct Deadline<S> {
 
 impl<S: Bounded> Deadline<S> {
     fn new(stream: S, within: Duration) -> Self {
-        Self { stream, until: Instant::now() + within }
+        Self { stream, until: crate::time::deadline(within) }
     }
 
     fn bound(&self) -> io::Result<()> {

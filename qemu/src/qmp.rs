@@ -252,7 +252,7 @@ impl Qmp {
         within: Duration,
         mut take: impl FnMut(&mut State) -> Option<T>,
     ) -> Result<T, QmpError> {
-        let deadline = Instant::now() + within;
+        let deadline = crate::time::deadline(within);
         let mut state = self.shared.lock();
         loop {
             if let Some(found) = take(&mut state) {

@@ -40,6 +40,16 @@ pub enum SerialError {
         /// The last lines.
         tail: String,
     },
+    /// What must not come came first.
+    #[error("the serial line said \"{said}\" while {wanted} was waited for. It said last:\n{tail}")]
+    Instead {
+        /// The line.
+        said: String,
+        /// The pattern.
+        wanted: String,
+        /// The last lines.
+        tail: String,
+    },
     /// Nothing can be typed.
     #[error("cannot write to the serial line: {0}")]
     Write(std::io::Error),
@@ -136,11 +146,30 @@ impl Serial {
     /// which the match begins. The next wait looks behind this match only.
     #[allow(clippy::needless_pass_by_value, reason = "texts and closures are written at the call")]
     pub fn wait_for(&self, pattern: impl Pattern, within: Duration) -> Result<Line, SerialError> {
-        let deadline = Instant::now() + within;
+        self.wait_for_before(pattern, |_: &str| false, within)
+    }
+
+    /// The same, but a text that holds the other pattern (such as `Kernel panic`) before the wanted one is an error at once.
+    #[allow(clippy::needless_pass_by_value, reason = "texts and closures are written at the call")]
+    pub fn wait_for_before(
+        &self,
+        pattern: impl Pattern,
+        dreaded: impl Pattern,
+        within: Duration,
+    ) -> Result<Line, SerialError> {
+        let deadline = crate::time::deadline(within);
         let mut state = self.shared.lock();
         loop {
             let from = state.cursor.0;
-            if let Some((start, end)) = pattern.find(state.transcript.since(from)) {
+            let text = state.transcript.since(from);
+            let found = pattern.find(text);
+            let first = found.map_or(usize::MAX, |(start, _)| start);
+            if let Some((start, _)) = dreaded.find(text).filter(|(start, _)| *start < first) {
+                let said = state.transcript.line_at(from + start).text;
+                let (wanted, tail) = (pattern.describe(), state.transcript.tail(QUOTED_LINES));
+                return Err(SerialError::Instead { said, wanted, tail });
+            }
+            if let Some((start, end)) = found {
                 state.cursor = Cursor(from + end);
                 return Ok(state.transcript.line_at(from + start));
             }
@@ -287,6 +316,16 @@ mod tests {
         drop(machine);
         let ended = serial.wait_for("never", SOON).unwrap_err();
         assert!(matches!(ended, SerialError::Ended { .. }));
+    }
+
+    #[test]
+    fn what_must_not_come_ends_the_wait() {
+        let (serial, mut machine) = pair();
+        machine.write_all(b"booting\nKernel panic - not syncing\nready\n").unwrap();
+        serial.wait_for_before("booting", "Kernel panic", SOON).unwrap();
+        let error = serial.wait_for_before("ready", "Kernel panic", SOON).unwrap_err();
+        assert!(matches!(error, SerialError::Instead { said, .. } if said.starts_with("Kernel panic - not")));
+        serial.wait_for("ready", SOON).unwrap();
     }
 
     #[test]

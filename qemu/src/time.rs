@@ -1,7 +1,7 @@
 //! How long the lab waits: bounds written for a quick machine, stretched for a slow one. It never waits itself.
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The environment variable with a further factor for every bound, for machines under load: a number from 0.1 to 100.
 pub const PATIENCE: &str = "DRAWBRIDGE_PATIENCE";
@@ -36,6 +36,12 @@ pub fn within(limit: Duration) -> Duration {
 /// The same for a number of seconds.
 pub fn seconds(count: u64) -> Duration {
     within(Duration::from_secs(count))
+}
+
+/// When a bound is over that begins now. A bound that no clock can hold is a year.
+pub(crate) fn deadline(within: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(within).unwrap_or_else(|| now + Duration::from_hours(365 * 24))
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ fn every_kind_of_hardware_starts() {
             .serial_number("LAB,0001")
             .disk(Disk::copy_of(&image).bus(DiskBus::VirtioBlk).read_only())
             .disk(Disk::copy_of(&image).bus(DiskBus::Ahci))
+            .disk(Disk::copy_of(&image).bus(DiskBus::Scsi).read_only())
             .disk(Disk::copy_of(&image).bus(DiskBus::Nvme).log_writes(lab.file(&format!("{watchdog:?}"))))
             .paused();
         for model in &models {
@@ -78,7 +79,7 @@ fn disk_faults_come_and_go_while_the_machine_runs() {
     let lab = Lab::new("disk faults come and go");
     let image = lab.file("image");
     std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
-    for bus in [DiskBus::VirtioBlk, DiskBus::Ahci, DiskBus::Nvme] {
+    for bus in [DiskBus::VirtioBlk, DiskBus::Ahci, DiskBus::Nvme, DiskBus::Scsi] {
         let fault = DiskFault::new(Operations::Writes, Failing::Io).sectors(2048..4096);
         let machine = Machine::builder()
             .memory(32)

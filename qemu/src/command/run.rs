@@ -232,7 +232,8 @@ fn accompany(
             Err(mpsc::RecvError) => return Err(RunError::Ended),
         }
     }
-    shut_down(machine, happenings).and(verdict)
+    let code = shut_down(machine, happenings)?;
+    verdict.map(|_| code)
 }
 
 fn tell_where(page: &Page, address: SocketAddr) {

@@ -16,6 +16,8 @@ pub enum DiskBus {
     Ahci,
     /// `/dev/nvme0n1`.
     Nvme,
+    /// Paravirtual SCSI: `/dev/sda`. The only one of these that can say that a thin disk is full.
+    Scsi,
 }
 
 /// Which operations fail.
@@ -36,7 +38,7 @@ pub enum Operations {
 pub enum Failing {
     /// The medium is broken there (EIO).
     Io,
-    /// A thin disk is full (ENOSPC).
+    /// A thin disk is full (ENOSPC). Only [`DiskBus::Scsi`] has a status for that; on the others the guest sees EIO.
     NoSpace,
 }
 
@@ -214,12 +216,12 @@ impl Disk {
         nodes.push(format_node(index, &below, self.read_only));
         Ok(Parts {
             nodes,
-            device: self.device(index),
+            devices: self.devices(index),
             healthy: healthy_node(index, self.write_log.is_some()),
         })
     }
 
-    fn device(&self, index: usize) -> Value {
+    fn devices(&self, index: usize) -> Vec<Value> {
         let drive = top_node(index);
         let id = format!("disk{index}-device");
         let place = format!("{:#x}", super::DISK_SLOT + index);
@@ -227,18 +229,29 @@ impl Disk {
         let turn = index + 1;
         // A full or broken disk is the guest's to see: QEMU would freeze the machine at ENOSPC.
         match self.bus {
-            DiskBus::VirtioBlk => json!({
+            DiskBus::VirtioBlk => vec![json!({
                 "driver": "virtio-blk-pci", "id": id, "drive": drive, "bootindex": turn, "bus": "pcie.0",
                 "addr": place, "werror": "report", "rerror": "report",
-            }),
-            DiskBus::Ahci => json!({
+            })],
+            DiskBus::Ahci => vec![json!({
                 "driver": "ide-hd", "id": id, "drive": drive, "bootindex": turn,
                 "bus": format!("ide.{index}"), "werror": "report", "rerror": "report",
-            }),
-            DiskBus::Nvme => json!({
+            })],
+            DiskBus::Nvme => vec![json!({
                 "driver": "nvme", "id": id, "drive": drive, "bootindex": turn, "bus": "pcie.0",
                 "addr": place, "serial": format!("LAB{index}"),
-            }),
+            })],
+            DiskBus::Scsi => {
+                let controller = format!("disk{index}-controller");
+                let bus = format!("{controller}.0");
+                vec![
+                    json!({"driver": "virtio-scsi-pci", "id": controller, "bus": "pcie.0", "addr": place}),
+                    json!({
+                        "driver": "scsi-hd", "id": id, "drive": drive, "bootindex": turn, "bus": bus,
+                        "werror": "report", "rerror": "report",
+                    }),
+                ]
+            }
         }
     }
 
@@ -250,7 +263,7 @@ impl Disk {
 /// What a disk is made of.
 pub(super) struct Parts {
     pub(super) nodes: Vec<Value>,
-    pub(super) device: Value,
+    pub(super) devices: Vec<Value>,
     /// The node below any faults.
     pub(super) healthy: String,
 }

@@ -236,7 +236,7 @@ impl MachineBuilder {
         };
         for disk in disks {
             disk.nodes.iter().for_each(|node| add("-blockdev", node));
-            add("-device", &disk.device);
+            disk.devices.iter().for_each(|device| add("-device", device));
         }
         for (index, nic) in self.nics.iter().enumerate() {
             let slot = NIC_SLOT + index;
@@ -409,6 +409,15 @@ impl Machine {
     /// What QEMU itself said.
     pub fn qemu_log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // What the screen shows is often all that a machine says which did not come up.
+        if std::thread::panicking() && self.process.runs() {
+            let _ = self.screenshot(&self.log.with_extension("screen.png"));
+        }
     }
 }
 

@@ -107,7 +107,7 @@ impl Attacker {
 
     /// Asks who has an address (ARP, or neighbour solicitation) and waits for the first who says so.
     pub fn find(&self, target: IpAddr, limit: Duration) -> Result<EthernetAddress, NetError> {
-        let deadline = Instant::now() + limit;
+        let deadline = crate::time::deadline(limit);
         let ask = packet::ask_for(target, self.mac, self.address_for(target));
         let mut ask_again = Instant::now();
         loop {
@@ -168,7 +168,7 @@ impl Attacker {
 
     /// Everything that a hardware address sends to the attacker during this time, or that it asks about him.
     pub fn replies_of(&self, mac: EthernetAddress, during: Duration) -> Vec<Frame> {
-        let deadline = Instant::now() + during;
+        let deadline = crate::time::deadline(during);
         let mut replies = Vec::new();
         while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
         {
@@ -205,7 +205,7 @@ impl Attacker {
 
     /// Takes in what comes, until all of these ports have answered or the time is over.
     fn listen(&self, scan: &mut Scan, route: Route, waited: &[u16], limit: Duration) {
-        let deadline = Instant::now() + limit;
+        let deadline = crate::time::deadline(limit);
         let mut missing = waited.iter().filter(|port| is_silent(scan, **port)).count();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

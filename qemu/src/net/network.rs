@@ -225,7 +225,7 @@ impl CableHandle {
         self.with(|cable| cable.set_faults(faults));
     }
 
-    /// From now on only frames pass for which this is true.
+    /// From now on only frames pass for which this is true. It runs in the network's thread and must not call the network.
     pub fn set_filter(&self, filter: impl FnMut(Direction, &[u8]) -> bool + Send + 'static) {
         self.with(|cable| cable.set_filter(Some(Box::new(filter) as Filter)));
     }
@@ -271,7 +271,7 @@ impl Shared {
         within: Duration,
         mut take: impl FnMut(&mut Core) -> Option<T>,
     ) -> Option<T> {
-        let deadline = Instant::now() + within;
+        let deadline = crate::time::deadline(within);
         let mut core = self.lock();
         loop {
             if let Some(found) = take(&mut core) {

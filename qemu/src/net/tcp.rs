@@ -250,7 +250,7 @@ impl TcpListener {
 
     /// Waits for a connection.
     pub fn accept(&self, within: Duration) -> Result<TcpStream, NetError> {
-        let deadline = Instant::now() + within;
+        let deadline = crate::time::deadline(within);
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let waker = Waker::from(Arc::clone(&self.signal));
         let left = deadline.saturating_duration_since(Instant::now());
