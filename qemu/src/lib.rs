@@ -35,6 +35,7 @@ pub mod https;
 pub mod kvm;
 pub mod machine;
 pub mod net;
+pub mod powercut;
 pub mod process;
 pub mod qmp;
 pub mod serial;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use drawbridge_lab::net::Network;
+use drawbridge_lab::powercut::{Loss, WriteLog};
 use drawbridge_lab::{
     Disk, DiskBus, DiskFault, Failing, Firmware, Lab, LabError, Machine, Nic, NicModel, Operations, Watchdog,
     kvm, seconds,
@@ -92,6 +93,37 @@ fn disk_faults_come_and_go_while_the_machine_runs() {
         machine.set_disk_faults(0, &[DiskFault::new(Operations::Flushes, Failing::Io).once()]).unwrap();
         machine.set_disk_faults(0, &[]).unwrap();
     }
+}
+
+#[test]
+fn the_log_of_a_disks_writes_replays_as_power_cuts() {
+    let lab = Lab::new("the log of a disk's writes");
+    let (image, log, disk) = (lab.file("image"), lab.file("writes"), lab.file("cut"));
+    std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+    let machine = Machine::builder()
+        .memory(32)
+        .disk(Disk::copy_of(&image).log_writes(&log))
+        .paused()
+        .start(&lab)
+        .unwrap();
+    for order in ["write -P 1 0 4k", "flush", "write -P 2 1M 4k", "write -z 0 512", "flush"] {
+        // As the device's own backend, to which the disk belongs.
+        let backend = "/machine/peripheral/disk0-device/virtio-backend";
+        let said = machine.qmp().human(&format!("qemu-io -d {backend} \"{order}\"")).unwrap();
+        assert_eq!(said, "", "{order}");
+    }
+    machine.qmp().quit().unwrap();
+    machine.wait_for_exit(seconds(10)).unwrap();
+    let log = WriteLog::open(&log).unwrap();
+    let bytes_after = |count| {
+        log.cut(&image, &disk, count, Loss::Nothing).unwrap();
+        let disk = std::fs::read(&disk).unwrap();
+        [0, 4095, 1 << 20].map(|place| disk.get(place).copied())
+    };
+    assert_eq!(log.flushes().len(), 2, "{:?}", log.writes());
+    assert_eq!(bytes_after(0), [Some(0), Some(0), Some(0)]);
+    assert_eq!(bytes_after(*log.flushes().first().unwrap()), [Some(1), Some(1), Some(0)]);
+    assert_eq!(bytes_after(log.writes().len()), [Some(0), Some(1), Some(2)]);
 }
 
 #[test]

@@ -130,6 +130,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode, RunError> {
     })?;
     let outcome = accompany(options, &machine, &forward, &happenings);
     machine.kill();
+    if outcome.is_err() {
+        lab.keep();
+    }
     outcome
 }
 

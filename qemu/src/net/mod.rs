@@ -34,6 +34,7 @@ pub use dhcp::{DhcpBehaviour, DhcpConfig, DhcpCounters, DhcpServer};
 pub use forward::Forward;
 pub use host::{Host, HostConfig};
 pub use network::{CableHandle, Network, NicPort};
+pub(crate) use random::Random;
 pub use smoltcp::wire::EthernetAddress;
 pub use tap::Tap;
 pub use tcp::{TcpListener, TcpStream};
