@@ -2,8 +2,8 @@
 //!
 //! The words are those of `Documentation/admin-guide/kernel-parameters.txt` and `ramoops.rst` of Linux 6.12.
 
-/// The words of the command line, in their order.
-const WORDS: [&str; 9] = [
+/// The words of every command line, in their order.
+const WORDS: [&str; 5] = [
     // Messages go to the screen and to the first serial port. The last one named is /dev/console, where init writes.
     "console=tty0",
     "console=ttyS0,115200",
@@ -13,7 +13,14 @@ const WORDS: [&str; 9] = [
     "printk.devkmsg=on",
     // The page allocator shuffles only when told, though the configuration has the code.
     "page_alloc.shuffle=1",
-    // A megabyte at the same place on each warm start, for what the kernel or init says as it dies.
+];
+
+/// What UEFI adds: a dying kernel's last words go to the firmware's variables, which every restart leaves alone.
+const UEFI: [&str; 1] = ["pstore.backend=efi_pstore"];
+
+/// What a start without UEFI adds: a dying kernel's last words go to memory, which a warm restart may leave alone.
+const MEMORY: [&str; 4] = [
+    // A megabyte at the same place on each warm start, if the firmware and the kernel's own random place allow it.
     "reserve_mem=1M:4096:oops",
     "ramoops.mem_name=oops",
     // A record holds the end of the kernel's log; init's own last words get twice as much.
@@ -22,9 +29,14 @@ const WORDS: [&str; 9] = [
     "ramoops.ecc=1",
 ];
 
-/// The whole command line, without a line break.
-pub fn text() -> String {
-    WORDS.join(" ")
+/// The whole command line of the system file, which only UEFI starts; without a line break.
+pub fn uefi() -> String {
+    [&WORDS[..], &UEFI].concat().join(" ")
+}
+
+/// The whole command line for a kernel that is started without UEFI, as in the lab; without a line break.
+pub fn direct() -> String {
+    [&WORDS[..], &MEMORY].concat().join(" ")
 }
 
 #[cfg(test)]
@@ -34,7 +46,9 @@ mod tests {
     #[test]
     fn the_command_line_is_shorter_than_the_kernel_s_buffer() {
         // COMMAND_LINE_SIZE of arch/x86/include/asm/setup.h.
-        assert!(text().len() < 2048);
-        assert!(!text().contains(['\n', '\0']));
+        for text in [uefi(), direct()] {
+            assert!(text.len() < 2048);
+            assert!(!text.contains(['\n', '\0']));
+        }
     }
 }

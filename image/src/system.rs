@@ -30,7 +30,7 @@ pub struct Inputs<'a> {
 pub struct System {
     /// The compressed root file system.
     pub initramfs: Vec<u8>,
-    /// The kernel's command line, without a line break.
+    /// The kernel's command line for a start without UEFI, without a line break.
     pub cmdline: String,
     /// The one file that UEFI firmware starts.
     pub efi: Vec<u8>,
@@ -40,7 +40,7 @@ pub struct System {
 pub fn build(inputs: &Inputs<'_>) -> Result<System> {
     elf::check_hardened(inputs.binary)?;
     let initramfs = initramfs::build(inputs.binary, inputs.date)?;
-    let cmdline = cmdline::text();
+    let (cmdline, uefi_cmdline) = (cmdline::direct(), cmdline::uefi());
     let release = kernel::image::release(inputs.kernel)?;
     let os_release = os_release(inputs.version)?;
     let efi = uki::join(
@@ -48,7 +48,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<System> {
         &[
             Section { name: ".osrel", content: os_release.as_bytes() },
             Section { name: ".uname", content: release.as_bytes() },
-            Section { name: ".cmdline", content: cmdline.as_bytes() },
+            Section { name: ".cmdline", content: uefi_cmdline.as_bytes() },
             Section { name: ".initrd", content: &initramfs },
             // Last, as the specification advises: an old stub may run it where it lies, and it grows as it unpacks.
             Section { name: ".linux", content: inputs.kernel },

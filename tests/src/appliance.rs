@@ -4,6 +4,7 @@ use crate::Image;
 use drawbridge_image::names;
 use drawbridge_lab::https::{self, Page};
 use drawbridge_lab::net::{DhcpConfig, DhcpServer, Host, HostConfig, Network, NicPort};
+use drawbridge_lab::serial::Pattern;
 use drawbridge_lab::{Disk, Firmware, Lab, Machine, MachineBuilder, Nic, NicModel, Watchdog, seconds};
 use std::net::Ipv4Addr;
 
@@ -12,7 +13,7 @@ use std::net::Ipv4Addr;
 pub struct Plan {
     /// Boot from the disk by UEFI instead.
     pub uefi: bool,
-    /// The image with the faults of `drawbridge.lab=` in it (direct boot only), and what to ask of it.
+    /// The image with the faults of `drawbridge.lab=` in it, and what to ask of it.
     pub faults: Option<&'static str>,
     /// Memory in MiB.
     pub memory: u32,
@@ -38,6 +39,19 @@ impl Plan {
             watchdog: Watchdog::I6300esb,
             nic: NicModel::VirtioNet,
         }
+    }
+}
+
+/// A whole line with this text in it: one that is still being written is not taken for it.
+struct WholeLine<'a>(&'a str);
+
+impl Pattern for WholeLine<'_> {
+    fn find(&self, text: &str) -> Option<(usize, usize)> {
+        (|line: &str| line.contains(self.0)).find(text)
+    }
+
+    fn describe(&self) -> String {
+        format!("a line with \"{}\"", self.0)
     }
 }
 
@@ -81,23 +95,26 @@ impl Appliance {
         let port = network.nic_port("management").expect("a port");
         let nic = Nic::new("management", plan.nic, &port);
         let mac = nic.mac();
+        let command_line = image.command_line()
+            + &plan.faults.map_or_else(String::new, |faults| format!(" drawbridge.lab={faults}"));
+        let initramfs = if plan.faults.is_some() { names::INITRAMFS_LAB } else { names::INITRAMFS };
         let firmware = if plan.uefi {
-            assert!(
-                plan.faults.is_none(),
-                "faults are asked for on the command line, which is in the disk's system file"
-            );
             Firmware::uefi()
         } else {
-            let (initramfs, faults) = match plan.faults {
-                Some(faults) => (names::INITRAMFS_LAB, format!(" drawbridge.lab={faults}")),
-                None => (names::INITRAMFS, String::new()),
-            };
-            Firmware::kernel(image.file(names::KERNEL))
-                .initrd(image.file(initramfs))
-                .cmdline(image.command_line() + &faults)
+            Firmware::kernel(image.file(names::KERNEL)).initrd(image.file(initramfs)).cmdline(&command_line)
         };
         let mut machine =
             Machine::builder().firmware(firmware).memory(plan.memory).nic(nic).watchdog(plan.watchdog);
+        if plan.uefi && plan.faults.is_some() {
+            // The disk's system file has a command line of its own, and no faults in it: UEFI starts this one instead.
+            machine = machine
+                .argument("-kernel")
+                .argument(image.file(names::KERNEL))
+                .argument("-initrd")
+                .argument(image.file(initramfs))
+                .argument("-append")
+                .argument(command_line.clone() + " pstore.backend=efi_pstore");
+        }
         if let Some(disk) = plan.disk {
             machine = machine.disk(disk);
         }
@@ -108,12 +125,12 @@ impl Appliance {
         Self { machine, network, gateway, dhcp, port, mac }
     }
 
-    /// Waits for a line on the serial line, behind the last one that was waited for.
+    /// Waits for a whole line with this text on the serial line, behind the last one that was waited for.
     ///
     /// # Panics
     /// When it does not come in time (stretched under emulation).
     pub fn says(&self, text: &str) -> String {
-        match self.machine.serial().wait_for(text, seconds(30)) {
+        match self.machine.serial().wait_for(WholeLine(text), seconds(30)) {
             Ok(line) => line.text,
             Err(error) => panic!("{error}"),
         }

@@ -4,7 +4,7 @@ use drawbridge_image::names;
 use std::path::{Path, PathBuf};
 
 /// The environment variable that names the folder of the images; without it they are in `target/image`.
-pub const FOLDER: &str = "DRAWBRIDGE_IMAGE";
+const FOLDER: &str = "DRAWBRIDGE_IMAGE";
 
 /// The images under test.
 #[derive(Clone, Debug)]

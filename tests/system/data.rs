@@ -24,20 +24,29 @@ fn volatile(lab: &Lab, image: &Image, disk: Option<Disk>, reason: &str) -> Appli
     appliance
 }
 
-/// A file system of the partition's size with this much in it, made without mounting.
-fn filled(lab: &Lab, bytes: u64, fill: u64) -> PathBuf {
+/// A file system with this much room left in it, made without mounting.
+fn filled(lab: &Lab, bytes: u64, left: u64) -> PathBuf {
     let (file, tree) = (lab.folder().join("data.ext4"), lab.folder().join("tree"));
     std::fs::create_dir_all(tree.join("console")).unwrap();
     std::fs::write(tree.join("console/kept"), "kept").unwrap();
-    File::create(tree.join("fill")).unwrap().write_all(&vec![7; usize::try_from(fill).unwrap()]).unwrap();
-    File::create(&file).unwrap().set_len(bytes).unwrap();
-    let made = Command::new("mke2fs")
-        .args(["-q", "-F", "-t", "ext4", "-m", "0", "-d"])
-        .arg(&tree)
-        .arg(&file)
-        .status();
-    assert!(made.unwrap().success(), "mke2fs (package e2fsprogs) made no file system");
+    make(&file, bytes, &tree);
+    let output = Command::new("dumpe2fs").arg("-h").arg(&file).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let number = |name: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("dumpe2fs does not say {name}: {text}")).trim().parse().unwrap()
+    };
+    let fill = number("Free blocks:") * number("Block size:") - left;
+    std::fs::write(tree.join("fill"), vec![7; usize::try_from(fill).unwrap()]).unwrap();
+    make(&file, bytes, &tree);
     file
+}
+
+fn make(file: &Path, bytes: u64, tree: &Path) {
+    File::create(file).unwrap().set_len(bytes).unwrap();
+    let made =
+        Command::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-m", "0", "-d"]).arg(tree).arg(file).status();
+    assert!(made.unwrap().success(), "mke2fs (package e2fsprogs) made no file system");
 }
 
 #[test]
@@ -53,7 +62,7 @@ fn a_full_data_partition() {
     let image = Image::here();
     let disk = copy_of_disk(&lab, &image);
     // A small one, so that the test need not write hundreds of megabytes: a file system may be smaller than its partition.
-    put_data(&disk, &filled(&lab, 24 << 20, 17_800_000));
+    put_data(&disk, &filled(&lab, 24 << 20, 300_000));
     volatile(&lab, &image, Some(Disk::in_place(&disk)), "The data partition vda3 is full");
 }
 

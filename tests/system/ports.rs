@@ -54,19 +54,32 @@ fn three_ports_of_three_models_get_three_leases() {
 }
 
 #[test]
-fn a_cable_that_was_pulled_and_a_port_that_was_unplugged_come_back() {
-    let lab = Lab::new("pulled cable");
-    let image = Image::here();
-    let appliance = Appliance::boot(&lab, &image, Plan { nic: NicModel::E1000e, ..Plan::of(&image) });
-    appliance.is_up();
-    appliance.machine.set_link("management", false).unwrap();
-    appliance.says("has no carrier");
-    appliance.machine.set_link("management", true).unwrap();
-    appliance.says("10.0.1.");
-    assert_eq!(appliance.page().status, 200);
-    appliance.machine.unplug_nic("management", seconds(30)).unwrap();
-    appliance.says("is gone");
-    appliance.machine.plug_nic("management").unwrap();
-    appliance.says("10.0.1.");
-    assert_eq!(appliance.page().status, 200);
+fn a_port_whose_cable_was_pulled_gets_its_lease_again() {
+    // QEMU 7.2 tells e1000e's driver of a link that came up, and not of one that went down: that model is left out here.
+    for nic in [NicModel::VirtioNet, NicModel::E1000] {
+        let lab = Lab::new(&format!("pulled cable {nic}"));
+        let image = Image::here();
+        let appliance = Appliance::boot(&lab, &image, Plan { nic, ..Plan::of(&image) });
+        appliance.is_up();
+        appliance.machine.set_link("management", false).unwrap();
+        appliance.says("has no carrier");
+        appliance.machine.set_link("management", true).unwrap();
+        appliance.says("by DHCP from 10.0.1.1");
+        assert_eq!(appliance.page().status, 200, "{nic}");
+    }
+}
+
+#[test]
+fn a_port_that_was_unplugged_and_comes_back_gets_a_lease_again() {
+    for nic in [NicModel::VirtioNet, NicModel::E1000e] {
+        let lab = Lab::new(&format!("unplugged port {nic}"));
+        let image = Image::here();
+        let appliance = Appliance::boot(&lab, &image, Plan { nic, ..Plan::of(&image) });
+        appliance.is_up();
+        appliance.machine.unplug_nic("management", seconds(30)).unwrap();
+        appliance.says("is gone");
+        appliance.machine.plug_nic("management").unwrap();
+        appliance.says("by DHCP from 10.0.1.1");
+        assert_eq!(appliance.page().status, 200, "{nic}");
+    }
 }

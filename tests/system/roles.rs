@@ -18,7 +18,7 @@ fn a_role_that_is_killed_is_back_within_two_seconds() {
     for role in ["console", "network"] {
         let lab = Lab::new(&format!("killed {role}"));
         let image = Image::here();
-        let faults = if role == "console" { "kill:console@15" } else { "kill:network@15" };
+        let faults = if role == "console" { "kill:console@2" } else { "kill:network@2" };
         let appliance = Appliance::boot(&lab, &image, Plan { faults: Some(faults), ..Plan::of(&image) });
         let killed = kernel_time(&appliance.says(&format!("lab: KILL for {role}")));
         appliance.says(&format!("the {role} role was ended by signal SIGKILL"));
@@ -48,7 +48,8 @@ fn a_role_that_keeps_dying_is_shown_as_failed_and_takes_no_other_with_it() {
 fn the_console_failing_leaves_the_network_alone() {
     let lab = Lab::new("failed console");
     let image = Image::here();
-    let appliance = Appliance::boot(&lab, &image, Plan { faults: Some("dies:console"), ..Plan::of(&image) });
+    let appliance =
+        Appliance::boot(&lab, &image, Plan { faults: Some("dies:console@1"), ..Plan::of(&image) });
     appliance.says("it has FAILED");
     let address = appliance.address();
     appliance.gateway.ping(address, within(Duration::from_secs(10))).unwrap();

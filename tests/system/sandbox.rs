@@ -27,7 +27,7 @@ fn a_role_that_tries_what_its_sandbox_forbids_is_stopped_at_each() {
     for role in ["console", "network"] {
         let lab = Lab::new(&format!("sandbox {role}"));
         let image = Image::here();
-        let faults = if role == "console" { "attempts:console@8" } else { "attempts:network@8" };
+        let faults = if role == "console" { "attempts:console@2" } else { "attempts:network@2" };
         let appliance = Appliance::boot(&lab, &image, Plan { faults: Some(faults), ..Plan::of(&image) });
         appliance.machine.serial().wait_for("lab: attempts are over", seconds(120)).unwrap();
         let text = appliance.machine.serial().text();

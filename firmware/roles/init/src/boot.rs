@@ -43,6 +43,9 @@ pub(crate) fn boot() -> Booted {
     watchdogs.feed();
     let folder = data::own_folder();
     let volatile = matches!(data, DataState::Volatile { .. });
+    if !volatile {
+        failure::data_survives();
+    }
     let clock = clock::correct_by_saved(&clock, &folder);
     log::info!("{}", clock::sentence(&clock));
     if let DataState::Disk { device, .. } = &data {

@@ -121,12 +121,12 @@ impl Init {
             shutdown: None,
             clock: booted.clock,
             data: booted.data,
+            #[cfg(feature = "lab")]
+            lab: crate::lab::Lab::from_command_line(booted.last_failure.is_some()),
             last_failure: booted.last_failure,
             feed_at: now,
             look_at: now + LOOK_EVERY,
             save_at: now + SAVE_EVERY,
-            #[cfg(feature = "lab")]
-            lab: crate::lab::Lab::from_command_line(),
             poll,
         })
     }

@@ -25,6 +25,14 @@ const SHOWN_BYTES: usize = 4000;
 
 static FAILING: AtomicBool = AtomicBool::new(false);
 
+/// Whether `/data` is in memory: what is written there does not survive.
+static VOLATILE: AtomicBool = AtomicBool::new(true);
+
+/// From now on, what is written to `/data` survives a restart.
+pub(crate) fn data_survives() {
+    VOLATILE.store(false, Ordering::Relaxed);
+}
+
 /// A panic in init is [`fatal`].
 pub(crate) fn catch_panics() {
     std::panic::set_hook(Box::new(|panic| fatal(&format!("init panicked: {panic}"))));
@@ -44,18 +52,22 @@ pub fn fatal(reason: &str) -> ! {
             let _ = kernel.write_all(format!("<2>init: FATAL: {line}\n").as_bytes());
         }
     }
-    // Memory that a restart leaves alone (ramoops), should the disk be what failed.
+    // Memory that a restart may leave alone (ramoops), should the disk be what failed.
     if let Ok(mut memory) = File::options().write(true).open("/dev/pmsg0") {
         let _ = memory.write_all(record.as_bytes());
     }
     // Not replaced in one step as other files are: half a record is better than none.
-    if let Ok(mut file) = File::create(crate::data::own_folder().join(RECORD)) {
-        let _ = file.write_all(record.as_bytes());
-        let _ = file.sync_all();
-    }
+    let written = File::create(crate::data::own_folder().join(RECORD))
+        .and_then(|mut file| file.write_all(record.as_bytes()).and_then(|()| file.sync_all()));
     nix::unistd::sync();
-    let _ = umount2(crate::data::DATA, MntFlags::MNT_DETACH);
-    let _ = reboot(RebootMode::RB_AUTOBOOT);
+    let kept = written.is_ok()
+        && umount2(crate::data::DATA, MntFlags::MNT_DETACH).is_ok()
+        && !VOLATILE.load(Ordering::Relaxed);
+    if kept {
+        let _ = reboot(RebootMode::RB_AUTOBOOT);
+    }
+    // There is no disk to keep the record: the kernel panics, keeps the end of its log in the firmware's variables, in
+    // which the reason stands, and restarts.
     crate::sys::abort()
 }
 

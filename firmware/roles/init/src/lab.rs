@@ -1,7 +1,8 @@
 //! Faults on request, for the lab's images only: it is not compiled into any other. The request stands on the kernel's
-//! command line, `drawbridge.lab=WHAT[,WHAT…]`, where WHAT is one of
+//! command line, `drawbridge.lab=WHAT[,WHAT…]`, where WHAT is one of the following, and S counts the seconds since every
+//! role has served. After a failure nothing is done: the next start is an ordinary one.
 //!
-//! - `init-panic@S`, `init-abort@S`, `init-hang@S`: init panics, dies, or stops turning S seconds after start;
+//! - `init-panic@S`, `init-abort@S`, `init-hang@S`: init panics, dies, or stops turning;
 //! - `kill:ROLE@S`: the role gets KILL;
 //! - `dies:ROLE`: the role gets KILL whenever it runs;
 //! - `measure@S`: for a minute from then on, memory in use, context switches and interrupts are counted and logged;
@@ -10,7 +11,7 @@
 
 use crate::roles::{Process, Supervised, Tokens, start};
 use crate::{clock, logs, table};
-use drawbridge_bus::{Level, Role};
+use drawbridge_bus::{Level, Role, RoleState};
 use mio::Registry;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
@@ -54,6 +55,9 @@ impl Counts {
 /// The faults that were asked for.
 #[derive(Default)]
 pub(crate) struct Lab {
+    /// When every role served for the first time.
+    since: Option<u64>,
+    /// What is asked for, and when: milliseconds after `since`.
     faults: Vec<(u64, Fault)>,
     attempts: VecDeque<(Role, &'static str)>,
     running: Option<(Role, &'static str, Process)>,
@@ -81,22 +85,31 @@ fn parse(command_line: &str) -> Vec<(u64, Fault)> {
 }
 
 impl Lab {
-    pub(crate) fn from_command_line() -> Self {
+    /// `failed` says whether the last run ended in a failure.
+    pub(crate) fn from_command_line(failed: bool) -> Self {
         let command_line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-        Self { faults: parse(&command_line), ..Self::default() }
+        let faults = if failed { Vec::new() } else { parse(&command_line) };
+        Self { faults, ..Self::default() }
     }
 
     pub(crate) fn deadline(&self) -> u64 {
+        // A role that serves is an event of its own.
+        let Some(since) = self.since else { return u64::MAX };
         let dies = self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Dies(_)));
-        let next = self.faults.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
+        let next = self.faults.iter().map(|(at, _)| at.saturating_add(since)).min().unwrap_or(u64::MAX);
         if dies { next.min(clock::since_boot() + 20) } else { next }
     }
 
     pub(crate) fn act(&mut self, now: u64, roles: &[Supervised], tokens: Tokens, registry: &Registry) {
         let process =
             |role: Role| roles.iter().find(|one| one.role == role).and_then(|one| one.process.as_ref());
+        if self.since.is_none() && roles.iter().all(|role| role.supervision.state(now) == RoleState::Running)
+        {
+            self.since = Some(now);
+        }
+        let Some(since) = self.since else { return };
         let (due, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.faults).into_iter().partition(|(at, _)| *at <= now);
+            std::mem::take(&mut self.faults).into_iter().partition(|(at, _)| at.saturating_add(since) <= now);
         self.faults = later;
         for (at, fault) in due {
             match &fault {

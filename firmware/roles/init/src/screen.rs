@@ -25,7 +25,9 @@ impl Screen {
         let lines = self.lines();
         // All of them again when one has changed: what belongs together stands together on a screen that scrolls.
         if lines != self.told {
-            lines.iter().for_each(|line| log::info!("{line}"));
+            for line in &lines {
+                log::info!("{line}");
+            }
             self.told = lines;
         }
     }
