@@ -28,6 +28,9 @@
 //! ```
 //!
 //! Every wait is bounded by its caller. [`within`] and [`seconds`] stretch a bound on a machine without KVM.
+//!
+//! Three variables of the environment change how the lab works: `DRAWBRIDGE_QEMU` names another QEMU than
+//! `qemu-system-x86_64`, `DRAWBRIDGE_PATIENCE` multiplies every bound, `DRAWBRIDGE_KEEP` keeps the folder of tests that pass.
 
 mod artefacts;
 pub mod error;

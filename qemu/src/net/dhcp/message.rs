@@ -10,6 +10,9 @@ use std::net::Ipv4Addr;
 pub(super) const SERVER_PORT: u16 = 67;
 pub(super) const CLIENT_PORT: u16 = 68;
 
+/// What fits into one Ethernet frame: 1500 bytes without the headers of IPv4 and UDP.
+const LONGEST: usize = 1500 - 20 - 8;
+
 /// Option codes (RFC 2132).
 pub(super) mod code {
     pub(in super::super) const REQUESTED_ADDRESS: u8 = 50;
@@ -155,6 +158,9 @@ impl ServerMessage<'_> {
         };
         // Old clients want 300 bytes at least (RFC 1542 section 2.1).
         let mut bytes = vec![0; repr.buffer_len().max(300)];
+        if bytes.len() > LONGEST {
+            return None;
+        }
         repr.emit(&mut DhcpPacket::new_unchecked(&mut bytes)).ok()?;
         Some(packet::udp(self.route(asked, is_nak), SERVER_PORT, CLIENT_PORT, &bytes))
     }

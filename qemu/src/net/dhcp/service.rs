@@ -210,3 +210,85 @@ impl DhcpService {
         self.pool.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::packet::{self, Route};
+    use super::*;
+
+    fn service(config: DhcpConfig) -> DhcpService {
+        let own = Ipv4Cidr::new(Ipv4Addr::new(10, 0, 0, 1), 24);
+        DhcpService::new(config, EthernetAddress([2, 0, 0, 0, 0, 1]), own, Arc::default())
+    }
+
+    /// A message of a client with these options (each its code, length and data).
+    fn frame(options: &[u8]) -> Vec<u8> {
+        let mut message = vec![1, 1, 6, 0, 1, 2, 3, 4];
+        message.resize(28, 0);
+        message.extend([2, 0, 0, 0, 0, 9]);
+        message.resize(236, 0);
+        message.extend([0x63, 0x82, 0x53, 0x63]);
+        message.extend(options);
+        message.push(255);
+        let route = Route {
+            from_mac: EthernetAddress([2, 0, 0, 0, 0, 9]),
+            to_mac: EthernetAddress::BROADCAST,
+            from: Ipv4Addr::UNSPECIFIED.into(),
+            to: Ipv4Addr::BROADCAST.into(),
+        };
+        packet::udp(route, 68, 67, &message)
+    }
+
+    const DISCOVER: [u8; 3] = [53, 1, 1];
+    const REBOOT: [u8; 9] = [53, 1, 3, 50, 4, 10, 0, 0, 77];
+
+    #[test]
+    fn a_client_that_reboots_is_refused_a_foreign_address_and_not_answered_about_an_unknown_one() {
+        let mut service = service(DhcpConfig::pool([10, 0, 0, 100], 5));
+        let now = Instant::now();
+        assert!(service.answer(&frame(&REBOOT), now).is_some());
+        assert_eq!(service.counters().nak, 1, "10.0.0.77 is not in the pool");
+        let unknown = [53, 1, 3, 50, 4, 10, 0, 0, 101];
+        assert!(service.answer(&frame(&unknown), now).is_none(), "another server may know this client");
+        assert!(service.answer(&frame(&DISCOVER), now).is_some());
+        assert!(service.answer(&frame(&unknown), now).is_some(), "now it is known, and that address is free");
+    }
+
+    #[test]
+    fn another_servers_client_is_left_alone() {
+        let mut service = service(DhcpConfig::pool([10, 0, 0, 100], 5));
+        let chosen = [53, 1, 3, 50, 4, 10, 0, 0, 100, 54, 4, 10, 0, 0, 2];
+        assert!(service.answer(&frame(&chosen), Instant::now()).is_none());
+        assert_eq!(service.lease_of(EthernetAddress([2, 0, 0, 0, 0, 9]), Instant::now()), None);
+    }
+
+    #[test]
+    fn a_declined_address_is_not_offered_again() {
+        let mut service = service(DhcpConfig::pool([10, 0, 0, 100], 1));
+        let now = Instant::now();
+        assert!(service.answer(&frame(&DISCOVER), now).is_some());
+        service.answer(&frame(&[53, 1, 4, 50, 4, 10, 0, 0, 100]), now);
+        assert!(service.answer(&frame(&DISCOVER), now).is_none());
+    }
+
+    #[test]
+    fn options_beyond_a_frame_are_not_sent() {
+        let config =
+            (0..8).fold(DhcpConfig::pool([10, 0, 0, 100], 1), |config, _| config.option(43, &[7; 255]));
+        assert!(service(config).answer(&frame(&DISCOVER), Instant::now()).is_none());
+    }
+
+    #[test]
+    fn cut_and_damaged_messages_are_no_trouble() {
+        let whole = frame(&[53, 1, 3, 50, 4, 10, 0, 0, 100, 61, 7, 1, 2, 0, 0, 0, 0, 9, 12, 3, 65, 66, 67]);
+        for length in 0..whole.len() {
+            let mut service = service(DhcpConfig::pool([10, 0, 0, 100], 5));
+            service.answer(whole.get(..length).unwrap(), Instant::now());
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                *damaged.get_mut(length).unwrap() = value;
+                service.answer(&damaged, Instant::now());
+            }
+        }
+    }
+}
