@@ -36,8 +36,8 @@ fn filled(lab: &Lab, bytes: u64, left: u64) -> PathBuf {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.unwrap_or_else(|| panic!("dumpe2fs does not say {name}: {text}")).trim().parse().unwrap()
     };
-    let fill = number("Free blocks:") * number("Block size:") - left;
-    std::fs::write(tree.join("fill"), vec![7; usize::try_from(fill).unwrap()]).unwrap();
+    let room = number("Free blocks:") * number("Block size:") - left;
+    std::fs::write(tree.join("fill"), vec![7; usize::try_from(room).unwrap()]).unwrap();
     make(&file, bytes, &tree);
     file
 }
@@ -131,6 +131,8 @@ fn a_disk_that_can_only_be_read_keeps_the_console_s_key() {
     let reason = "The data partition vda3 can only be read";
     let second = volatile(&lab, &image, Some(Disk::in_place(&disk).read_only()), reason);
     assert_eq!(second.page().certificate_der, certificate, "the console's key was not kept");
+    // A disk that cannot forget a seed would have it credited at every start.
+    assert!(!second.machine.serial().text().contains("the saved random seed was credited"));
 }
 
 #[test]

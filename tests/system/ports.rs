@@ -83,3 +83,15 @@ fn a_port_that_was_unplugged_and_comes_back_gets_a_lease_again() {
         assert_eq!(appliance.page().status, 200, "{nic}");
     }
 }
+
+#[test]
+fn nothing_but_the_console_s_port_answers_a_connection() {
+    let lab = Lab::new("scan");
+    let image = Image::here();
+    let appliance = Appliance::boot(&lab, &image, Plan::of(&image));
+    let address = appliance.is_up();
+    let attacker = appliance.network.attacker("attacker", &["10.0.1.66".parse().unwrap()]);
+    let scan = attacker.scan_tcp(address.into(), 1..=u16::MAX, seconds(20)).unwrap();
+    assert_eq!(scan.open(), [9000], "{scan:?}");
+    assert_eq!(appliance.page().status, 200);
+}

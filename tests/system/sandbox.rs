@@ -6,11 +6,15 @@ use drawbridge_tests::{Appliance, Image, Plan};
 /// What a role may do of what is tried, because the table says so. All else must be stopped.
 fn allowed(role: &str, attempt: &str) -> bool {
     attempt.starts_with("may-")
-        || (role == "network" && ["packet-socket", "netlink-socket"].contains(&attempt))
+        || match role {
+            "network" => ["packet-socket", "netlink-socket"].contains(&attempt),
+            "console" => attempt == "bus-log",
+            _ => false,
+        }
 }
 
 /// The attempts that the promise names; more are made.
-const NAMED: [&str; 9] = [
+const NAMED: [&str; 10] = [
     "open-seed",
     "open-disk",
     "mount",
@@ -20,6 +24,7 @@ const NAMED: [&str; 9] = [
     "exec",
     "kill-other-role",
     "bus-power",
+    "bus-log",
 ];
 
 #[test]

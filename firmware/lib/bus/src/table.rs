@@ -41,6 +41,7 @@ const MAY: &[(Role, Role, Ask)] = &[
     (Role::Console, Role::Init, Ask::Ready),
     (Role::Console, Role::Init, Ask::Announce), // the certificate's fingerprint on serial line and screen
     (Role::Console, Role::Init, Ask::Status),   // the status page
+    (Role::Console, Role::Init, Ask::Log),      // the log, for whoever has logged in
     (Role::Console, Role::Network, Ask::Ports), // the status page
 ];
 

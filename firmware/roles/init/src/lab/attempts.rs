@@ -1,7 +1,7 @@
 //! What a role may not do, tried: each attempt is a function that does it, and the sandbox is what stops it.
 #![allow(unsafe_code)]
 
-use drawbridge_bus::{Power, Request, Role, frame};
+use drawbridge_bus::{Power, Reply, Request, Role, frame};
 use nix::errno::Errno;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -71,7 +71,18 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
         let request = usize::try_from(libc::TIOCSTI).unwrap_or(0);
         call(libc::SYS_ioctl, &[0, request, c"x".as_ptr().expose_provenance()])
     }),
-    ("bus-power", |_| bus_power()),
+    ("bus-power", |_| ask(Request::Power(Power::Off)).map(drop)),
+    ("bus-log", |_| match ask(Request::Log { after: 0, most: 200 })? {
+        // The ring holds the kernel's lines, init's and the roles', or this is no log.
+        Reply::Log(lines)
+            if ["kernel", "init", "network"]
+                .iter()
+                .all(|one| lines.iter().any(|line| line.source == *one)) =>
+        {
+            Ok(())
+        }
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }),
 ];
 
 /// Makes the attempt that `argument` names, in the sandbox of the role that the next argument names. None when it names
@@ -127,18 +138,20 @@ fn other_role() -> io::Result<std::fs::ReadDir> {
     std::fs::read_dir(format!("/data/{}", other.map_or("init", Role::name)))
 }
 
-fn bus_power() -> io::Result<()> {
+/// Asks init on the bus.
+fn ask(request: Request) -> io::Result<Reply> {
     let mut stream = std::os::unix::net::UnixStream::connect("/run/bus/init")?;
-    let request = frame::Frame::Request { id: 1, request: Request::Power(Power::Off) };
+    let request = frame::Frame::Request { id: 1, request };
     stream.write_all(&frame::encode(&request).map_err(io::Error::other)?)?;
     let mut decoder = frame::Decoder::default();
-    let mut buffer = [0; 256];
+    let mut buffer = [0; 4096];
     loop {
         match decoder.next_frame().map_err(io::Error::other)? {
-            Some(frame::Frame::Reply { reply: drawbridge_bus::Reply::Refused(_), .. }) => {
+            Some(frame::Frame::Reply { reply: Reply::Refused(_), .. }) => {
                 return Err(io::Error::from_raw_os_error(REFUSED));
             }
-            Some(_) => return Ok(()),
+            Some(frame::Frame::Reply { reply, .. }) => return Ok(reply),
+            Some(_) => return Err(io::ErrorKind::InvalidData.into()),
             None => {
                 let length = stream.read(&mut buffer)?;
                 if length == 0 {
