@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use drawbridge_image::disk::{self, DiskSize, MIB};
 use drawbridge_image::source::SourceDate;
 use drawbridge_image::uki::{self, Section};
-use drawbridge_image::{Error, elf, names, system};
+use drawbridge_image::{Error, cmdline, elf, names, system};
 use object::LittleEndian as LE;
 use object::pe::ImageSectionHeader;
 use object::read::pe::PeFile64;
@@ -189,9 +189,10 @@ fn the_system_file_holds_what_was_joined_where_firmware_can_map_it() {
     assert_eq!(optional.size_of_image.get(LE) % optional.section_alignment.get(LE), 0);
     assert_eq!(optional.address_of_entry_point, before.nt_headers().optional_header.address_of_entry_point);
 
+    let cmdline = cmdline::uefi();
     let added: [(&str, &[u8]); 4] = [
         (".uname", b"6.12.1-drawbridge"),
-        (".cmdline", system.cmdline.as_bytes()),
+        (".cmdline", cmdline.as_bytes()),
         (".initrd", &system.initramfs),
         (".linux", &kernel),
     ];
