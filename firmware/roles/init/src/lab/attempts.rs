@@ -72,17 +72,7 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
         call(libc::SYS_ioctl, &[0, request, c"x".as_ptr().expose_provenance()])
     }),
     ("bus-power", |_| ask(Request::Power(Power::Off)).map(drop)),
-    ("bus-log", |_| match ask(Request::Log { after: 0, most: 200 })? {
-        // The ring holds the kernel's lines, init's and the roles', or this is no log.
-        Reply::Log(lines)
-            if ["kernel", "init", "network"]
-                .iter()
-                .all(|one| lines.iter().any(|line| line.source == *one)) =>
-        {
-            Ok(())
-        }
-        _ => Err(io::ErrorKind::InvalidData.into()),
-    }),
+    ("bus-log", |_| read_log()),
 ];
 
 /// Makes the attempt that `argument` names, in the sandbox of the role that the next argument names. None when it names
@@ -136,6 +126,20 @@ fn other_role() -> io::Result<std::fs::ReadDir> {
     let mine = nix::unistd::getuid().as_raw();
     let other = Role::ALL.into_iter().find(|role| role.uid() != mine && role.uid() != 0);
     std::fs::read_dir(format!("/data/{}", other.map_or("init", Role::name)))
+}
+
+/// Reads the whole log over the bus: the kernel's lines, init's and the network role's must be in it.
+fn read_log() -> io::Result<()> {
+    let mut missing = vec!["kernel", "init", "network"];
+    let mut after = 0;
+    while !missing.is_empty() {
+        let Reply::Log(lines) = ask(Request::Log { after, most: u16::MAX })? else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        after = lines.last().ok_or(io::ErrorKind::UnexpectedEof)?.number;
+        missing.retain(|source| lines.iter().all(|line| line.source != *source));
+    }
+    Ok(())
 }
 
 /// Asks init on the bus.
