@@ -14,18 +14,24 @@ impl log::Log for Logger {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        let level = match record.level() {
-            log::Level::Error => Level::Error,
-            log::Level::Warn => Level::Warning,
-            log::Level::Info => Level::Info,
-            log::Level::Debug | log::Level::Trace => Level::Debug,
-        };
+        let level = Level::from(record.level());
         let line = clean(&record.args().to_string());
         // One write a line: lines of several threads do not mix. A log that cannot be written is no reason to fail.
         let _ = std::io::stderr().write_all(format!("<{}>{line}\n", level.severity()).as_bytes());
     }
 
     fn flush(&self) {}
+}
+
+impl From<log::Level> for Level {
+    fn from(level: log::Level) -> Self {
+        match level {
+            log::Level::Error => Level::Error,
+            log::Level::Warn => Level::Warning,
+            log::Level::Info => Level::Info,
+            log::Level::Debug | log::Level::Trace => Level::Debug,
+        }
+    }
 }
 
 impl Level {

@@ -34,13 +34,7 @@ impl log::Log for Facade {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        let level = match record.level() {
-            log::Level::Error => Level::Error,
-            log::Level::Warn => Level::Warning,
-            log::Level::Info => Level::Info,
-            log::Level::Debug | log::Level::Trace => Level::Debug,
-        };
-        line(Role::Init.name(), level, &record.args().to_string());
+        line(Role::Init.name(), Level::from(record.level()), &record.args().to_string());
     }
 
     fn flush(&self) {}
