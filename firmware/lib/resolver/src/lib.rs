@@ -1,0 +1,1 @@
+//! Names to addresses over the servers of the port that is asked for; it never reads a configuration file.
