@@ -23,6 +23,8 @@ mod json;
 mod names;
 mod ports;
 
+pub(crate) use json::{from_json, from_value};
+
 pub use addresses::{IpNet, Ipv4Net, Ipv6Net};
 pub use names::{DomainName, Host, HostName, InterfaceName};
 pub use ports::{MacAddress, PciPath, PortKey};

@@ -142,6 +142,11 @@ impl fmt::Display for Host {
 pub struct InterfaceName(String);
 
 impl InterfaceName {
+    /// The name of last resort, for a port whose own cannot be made.
+    pub(crate) fn plain() -> Self {
+        Self("port".to_owned())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
