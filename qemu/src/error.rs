@@ -37,6 +37,25 @@ pub enum LabError {
         /// What has it.
         package: &'static str,
     },
+    /// No namespace can be made.
+    #[error(
+        "cannot make a network namespace: {0}. Namespaces of users must be allowed: on Debian by \
+         `sysctl kernel.unprivileged_userns_clone=1`, on Ubuntu by `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, \
+         and `sysctl user.max_user_namespaces` must not be 0; in a container, run as root with the capability SYS_ADMIN"
+    )]
+    Namespace(std::io::Error),
+    /// A program in a namespace failed.
+    #[error("{program} in the namespace {namespace} has failed ({status}). It said last:\n{tail}")]
+    Program {
+        /// Which.
+        program: String,
+        /// Where.
+        namespace: String,
+        /// How it ended.
+        status: String,
+        /// The end of its output.
+        tail: String,
+    },
     /// QEMU ended.
     #[error("the virtual machine has ended ({status}). Its last words:\n{stderr}")]
     MachineEnded {
@@ -45,8 +64,8 @@ pub enum LabError {
         /// The end of its standard error.
         stderr: String,
     },
-    /// QEMU does not end.
-    #[error("the virtual machine still runs after {0:.1?}")]
+    /// QEMU or a program does not end.
+    #[error("the virtual machine or program still runs after {0:.1?}")]
     MachineRuns(Duration),
     /// Something is wrong with the monitor.
     #[error("the machine's monitor: {0}")]

@@ -122,6 +122,16 @@ impl Process {
         let _ = self.wait(Duration::from_secs(10));
     }
 
+    /// Sends it a signal, if it still runs.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) -> Result<(), LabError> {
+        if let Life::Running(child) = &*self.state.lock() {
+            let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+            nix::sys::signal::kill(pid, signal)
+                .map_err(|error| LabError::System("send a signal", error.into()))?;
+        }
+        Ok(())
+    }
+
     /// The processor time that it has used, in user and kernel mode, all threads.
     pub fn cpu_time(&self) -> Result<Duration, LabError> {
         let path = format!("/proc/{}/stat", self.id);

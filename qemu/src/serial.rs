@@ -23,8 +23,10 @@ const TEXT_LIMIT: usize = 32 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum SerialError {
     /// In time.
-    #[error("the serial line did not say {wanted} within {within:.1?}. It said last:\n{tail}")]
+    #[error("{speaker} did not say {wanted} within {within:.1?}. It said last:\n{tail}")]
     TimedOut {
+        /// Who: the serial line, or a program.
+        speaker: String,
         /// The pattern.
         wanted: String,
         /// The bound.
@@ -32,17 +34,21 @@ pub enum SerialError {
         /// The last lines.
         tail: String,
     },
-    /// Before the machine ended.
-    #[error("the machine ended before its serial line said {wanted}. It said last:\n{tail}")]
+    /// Before the machine or program ended.
+    #[error("{speaker} ended before it said {wanted}. It said last:\n{tail}")]
     Ended {
+        /// Who.
+        speaker: String,
         /// The pattern.
         wanted: String,
         /// The last lines.
         tail: String,
     },
     /// What must not come came first.
-    #[error("the serial line said \"{said}\" while {wanted} was waited for. It said last:\n{tail}")]
+    #[error("{speaker} said \"{said}\" while {wanted} was waited for. It said last:\n{tail}")]
     Instead {
+        /// Who.
+        speaker: String,
         /// The line.
         said: String,
         /// The pattern.
@@ -105,6 +111,7 @@ impl<F: Fn(&str) -> bool> Pattern for F {
 /// The lab's end of a serial line.
 #[derive(Debug)]
 pub struct Serial {
+    speaker: String,
     shared: Arc<Shared>,
     writer: Mutex<UnixStream>,
 }
@@ -129,17 +136,20 @@ pub(crate) struct Copies {
     pub(crate) log: Option<File>,
     /// A word to put before each line on the lab's standard output.
     pub(crate) echo: Option<String>,
+    /// Who speaks, for errors; the serial line unless said.
+    pub(crate) speaker: Option<String>,
 }
 
 impl Serial {
     /// Reads the line from now on.
     pub(crate) fn start(stream: UnixStream, started: Instant, copies: Copies) -> std::io::Result<Self> {
         let reader = stream.try_clone()?;
+        let speaker = copies.speaker.clone().unwrap_or_else(|| "the serial line".to_owned());
         let state = State { transcript: Transcript::new(started), cursor: Cursor(0), ended: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new().name("serial".into()).spawn(move || read_all(reader, &theirs, copies))?;
-        Ok(Self { shared, writer: Mutex::new(stream) })
+        Ok(Self { speaker, shared, writer: Mutex::new(stream) })
     }
 
     /// Waits until the text after the last match holds the pattern, and returns the line (or what there is of it) in
@@ -167,7 +177,7 @@ impl Serial {
             if let Some((start, _)) = dreaded.find(text).filter(|(start, _)| *start < first) {
                 let said = state.transcript.line_at(from + start).text;
                 let (wanted, tail) = (pattern.describe(), state.transcript.tail(QUOTED_LINES));
-                return Err(SerialError::Instead { said, wanted, tail });
+                return Err(SerialError::Instead { speaker: self.speaker.clone(), said, wanted, tail });
             }
             if let Some((start, end)) = found {
                 state.cursor = Cursor(from + end);
@@ -177,9 +187,9 @@ impl Serial {
             if state.ended || left.is_zero() {
                 let (wanted, tail) = (pattern.describe(), state.transcript.tail(QUOTED_LINES));
                 return Err(if state.ended {
-                    SerialError::Ended { wanted, tail }
+                    SerialError::Ended { speaker: self.speaker.clone(), wanted, tail }
                 } else {
-                    SerialError::TimedOut { wanted, within, tail }
+                    SerialError::TimedOut { speaker: self.speaker.clone(), wanted, within, tail }
                 });
             }
             (state, _) =
@@ -221,6 +231,13 @@ impl Serial {
     /// The last lines.
     pub fn tail(&self, lines: usize) -> String {
         self.shared.lock().transcript.tail(lines)
+    }
+
+    /// Waits until whoever speaks has hung up, so that no more will come; false when that takes longer.
+    pub(crate) fn wait_for_end(&self, within: Duration) -> bool {
+        let state = self.shared.lock();
+        let waited = self.shared.changed.wait_timeout_while(state, within, |state| !state.ended);
+        waited.unwrap_or_else(PoisonError::into_inner).0.ended
     }
 
     /// Types text.

@@ -174,6 +174,7 @@ impl MachineBuilder {
         let copies = Copies {
             log: Some(crate::serial::log_file(&lab.file(&format!("machine{number}-serial.log")))?),
             echo: self.echo.clone(),
+            speaker: None,
         };
         let serial = Serial::start(serial, lab.started(), copies)
             .map_err(|error| LabError::System("read the serial line", error))?;

@@ -3,9 +3,12 @@
 use super::cable::Frame;
 use super::wire::{self, Decoder};
 use mio::net::{UnixListener, UnixStream};
+use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 
 /// What is plugged into a port.
@@ -15,6 +18,7 @@ pub(super) enum End {
     /// The index of the host's stack.
     Host(usize),
     Tap(TapEnd),
+    Device(DeviceEnd),
     /// It was taken out for good.
     Nothing,
 }
@@ -164,5 +168,52 @@ impl NicEnd {
         self.out.clear();
         self.written = 0;
         self.readable = false;
+    }
+}
+
+/// A network device of a namespace, whose frames a packet socket takes and gives. With the socket it leaves the event loop.
+#[derive(Debug)]
+pub(super) struct DeviceEnd {
+    /// read(2) and write(2) take and give one frame each (packet(7)).
+    socket: File,
+    piece: Vec<u8>,
+    readable: bool,
+}
+
+impl DeviceEnd {
+    /// For a socket that does not block.
+    pub(super) fn new(socket: OwnedFd, registry: &Registry, token: Token) -> std::io::Result<Self> {
+        registry.register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
+        Ok(Self { socket: socket.into(), piece: vec![0; wire::FRAME_LIMIT], readable: true })
+    }
+
+    pub(super) fn mark_readable(&mut self) {
+        self.readable = true;
+    }
+
+    pub(super) fn is_readable(&self) -> bool {
+        self.readable
+    }
+
+    /// Takes what is there, up to the budget.
+    pub(super) fn read(&mut self, mut take: impl FnMut(Frame)) {
+        let mut budget = READ_BUDGET;
+        while self.readable && budget > 0 {
+            match self.socket.read(&mut self.piece) {
+                Ok(count) => {
+                    budget = budget.saturating_sub(count.max(1));
+                    take(self.piece.get(..count).unwrap_or_default().into());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Told once each time when the device goes down; it may come back.
+                Err(error) if error.kind() == ErrorKind::NetworkDown => {}
+                Err(_) => self.readable = false,
+            }
+        }
+    }
+
+    /// Gives a frame. What is longer than the device takes, or does not fit into its queue, is lost as on a card.
+    pub(super) fn deliver(&mut self, frame: &[u8]) {
+        let _ = self.socket.write(frame);
     }
 }

@@ -7,6 +7,7 @@ use super::stack::Stack;
 use super::switch::PortId;
 use super::tcp::{TcpListener, TcpStream};
 use super::udp::UdpSocket;
+use super::vlan::Vlan;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::icmp;
 use smoltcp::wire::{EthernetAddress, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr};
@@ -23,22 +24,19 @@ pub struct HostConfig {
     addresses: Vec<IpCidr>,
     gateway4: Option<Ipv4Addr>,
     gateway6: Option<Ipv6Addr>,
+    vlan: Option<Vlan>,
 }
 
 impl HostConfig {
     /// A host without an address. Its hardware address is derived from its name: `02:4c` and four bytes of a hash.
     pub fn new(name: &str) -> Self {
-        let hash = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
-        let mut mac = [0x02, 0x4c, 0, 0, 0, 0];
-        for (to, from) in mac.iter_mut().skip(2).zip(hash.as_ref()) {
-            *to = *from;
-        }
         Self {
             name: name.to_owned(),
-            mac: EthernetAddress(mac),
+            mac: named_address([0x02, 0x4c], name),
             addresses: Vec::new(),
             gateway4: None,
             gateway6: None,
+            vlan: None,
         }
     }
 
@@ -73,6 +71,13 @@ impl HostConfig {
         self
     }
 
+    /// In this VLAN (1 to 4094): its frames bear the tag on its cable, and it takes only those that bear it.
+    #[must_use]
+    pub fn vlan(mut self, id: u16) -> Self {
+        self.vlan = Some(Vlan::new(id));
+        self
+    }
+
     fn stack(&self) -> Stack {
         let seed = self.mac.0.iter().fold(0_u64, |seed, byte| seed << 8 | u64::from(*byte));
         let mut stack = Stack::new(self.mac, seed);
@@ -102,7 +107,7 @@ pub struct Host {
 impl Network {
     /// Puts a host on the network. It answers ARP, neighbour solicitations and pings from now on.
     pub fn host(&self, config: HostConfig) -> Host {
-        let (port, index) = self.add_host(&config.name, config.stack());
+        let (port, index) = self.add_host(&config.name, config.stack(), config.vlan);
         self.shared.wake();
         Host { network: self.clone(), index, port, name: config.name.into() }
     }
@@ -215,6 +220,16 @@ impl Host {
     pub(super) fn refuse(&self, action: &'static str, why: &impl ToString) -> NetError {
         NetError::Host { host: self.name.to_string(), action, why: why.to_string() }
     }
+}
+
+/// A hardware address that follows from a name: two bytes, and four of a hash.
+pub(super) fn named_address([first, second]: [u8; 2], name: &str) -> EthernetAddress {
+    let hash = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    let mut mac = [first, second, 0, 0, 0, 0];
+    for (to, from) in mac.iter_mut().skip(2).zip(hash.as_ref()) {
+        *to = *from;
+    }
+    EthernetAddress(mac)
 }
 
 const ECHO_DATA: [u8; 56] = [0x6c; 56];

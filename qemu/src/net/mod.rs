@@ -4,6 +4,7 @@
 //!   QEMU ── Unix socket ── NicPort ── cable ──┐
 //!   QEMU ── Unix socket ── NicPort ── cable ──┤ switch (a thread a network)
 //!   Host (smoltcp: TCP, UDP, ping, DHCP) ── cable ──┤
+//!   Namespace (real servers, the kernel's stack) ── veth ── packet socket ── cable ──┤
 //!   Tap (raw frames: Attacker) ── cable ──┘
 //! ```
 //!
@@ -16,6 +17,7 @@ pub mod dhcp;
 mod end;
 pub mod forward;
 mod host;
+pub mod namespace;
 mod network;
 mod observe;
 mod packet;
@@ -26,6 +28,7 @@ pub mod switch;
 mod tap;
 mod tcp;
 mod udp;
+mod vlan;
 pub mod wire;
 
 pub use attacker::{Attacker, PortAnswer, Scan};
@@ -33,6 +36,7 @@ pub use cable::{CableCounters, Direction, Faults};
 pub use dhcp::{DhcpBehaviour, DhcpConfig, DhcpCounters, DhcpServer};
 pub use forward::Forward;
 pub use host::{Host, HostConfig};
+pub use namespace::{Namespace, NamespaceConfig, Program};
 pub use network::{CableHandle, Network, NicPort};
 pub(crate) use random::Random;
 pub use smoltcp::wire::EthernetAddress;

@@ -2,14 +2,16 @@
 
 use super::NetError;
 use super::cable::{Cable, CableCounters, Direction, Faults, Filter, Frame};
-use super::end::{End, NicEnd, TapEnd};
+use super::end::{DeviceEnd, End, NicEnd, TapEnd};
 use super::pcap::Capture;
 use super::stack::Stack;
 use super::switch::{PortId, Switch, Way};
+use super::vlan::Vlan;
 use crate::Lab;
 use mio::net::UnixListener;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,7 +41,9 @@ impl std::task::Wake for Signal {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) name: String,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
+    /// When the test began.
+    pub(super) started: Instant,
     core: Mutex<Core>,
     waker: Waker,
     registry: Registry,
@@ -62,6 +66,8 @@ struct Port {
     name: String,
     cable: Cable,
     end: End,
+    /// What is plugged in speaks untagged; on its cable its frames bear this tag.
+    vlan: Option<Vlan>,
     capture: Option<Capture>,
 }
 
@@ -96,6 +102,7 @@ impl Network {
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             folder: lab.folder().to_path_buf(),
+            started: lab.started(),
             core: Mutex::new(core),
             waker,
             registry,
@@ -131,21 +138,40 @@ impl Network {
         let capture = self.shared.folder.join(format!("{}-{name}.pcap", self.shared.name));
         let capture = Capture::create(&capture).map_err(failed("capture on a port"))?;
         let end = End::Nic(Box::new(NicEnd::new(listener, Token(id.0 * 2 + 1))));
-        core.add_port(name, end, Some(capture));
+        core.add_port(name, end, None, Some(capture));
         Ok(NicPort { network: self.clone(), id, name: name.to_owned(), socket })
     }
 
-    pub(super) fn add_host(&self, name: &str, stack: Stack) -> (PortId, usize) {
+    pub(super) fn add_host(&self, name: &str, stack: Stack, vlan: Option<Vlan>) -> (PortId, usize) {
         let mut core = self.shared.lock();
         let index = core.hosts.len();
         core.hosts.push(stack);
-        (core.add_port(name, End::Host(index), None), index)
+        (core.add_port(name, End::Host(index), vlan, None), index)
+    }
+
+    /// A device of a namespace, by a packet socket on the other end of its pair.
+    pub(super) fn add_device(
+        &self,
+        name: &str,
+        socket: OwnedFd,
+        vlan: Option<Vlan>,
+    ) -> Result<PortId, NetError> {
+        let failed = |action| move |error| NetError::System(action, self.shared.name.clone(), error);
+        let mut core = self.shared.lock();
+        let token = Token(core.ports.len() * 2 + 1);
+        let end = DeviceEnd::new(socket, &self.shared.registry, token).map_err(failed("watch a device"))?;
+        let capture = self.shared.folder.join(format!("{}-{name}.pcap", self.shared.name));
+        let capture = Capture::create(&capture).map_err(failed("capture on a port"))?;
+        let id = core.add_port(name, End::Device(end), vlan, Some(capture));
+        drop(core);
+        self.shared.wake();
+        Ok(id)
     }
 
     pub(super) fn add_tap(&self, name: &str) -> (PortId, Arc<Signal>) {
         let signal = Arc::new(Signal::default());
         let end = TapEnd { signal: Arc::clone(&signal), ..TapEnd::default() };
-        (self.shared.lock().add_port(name, End::Tap(end), None), signal)
+        (self.shared.lock().add_port(name, End::Tap(end), None, None), signal)
     }
 }
 
@@ -287,11 +313,17 @@ impl Shared {
 }
 
 impl Core {
-    fn add_port(&mut self, name: &str, end: End, capture: Option<Capture>) -> PortId {
+    fn add_port(
+        &mut self,
+        name: &str,
+        end: End,
+        vlan: Option<Vlan>,
+        capture: Option<Capture>,
+    ) -> PortId {
         let id = PortId(self.ports.len());
         // Each cable has a seed of its own, the same in every run.
         let cable = Cable::new(u64::try_from(id.0).unwrap_or_default());
-        self.ports.push(Port { name: name.to_owned(), cable, end, capture });
+        self.ports.push(Port { name: name.to_owned(), cable, end, vlan, capture });
         id
     }
 
@@ -337,9 +369,10 @@ impl Core {
 
     fn take_from_ends(&mut self, now: Instant, registry: &Registry) {
         for (index, port) in self.ports.iter_mut().enumerate() {
-            let Port { cable, end, capture, .. } = port;
+            let Port { cable, end, vlan, capture, .. } = port;
             let arrived = &mut self.arrived;
             let mut send = |frame: Frame| {
+                let frame = vlan.map_or_else(|| Arc::clone(&frame), |vlan| vlan.tag(&frame));
                 if let Some(capture) = capture {
                     // A capture that cannot be written must not fail the test: the folder may be full.
                     let _ = capture.write(&frame);
@@ -351,6 +384,7 @@ impl Core {
             match end {
                 End::Nic(nic) => nic.read(registry, send),
                 End::Tap(tap) => tap.to_send.drain(..).for_each(send),
+                End::Device(device) => device.read(send),
                 End::Host(host) => {
                     if let Some(stack) = self.hosts.get_mut(*host) {
                         stack.poll(now);
@@ -390,11 +424,13 @@ impl Core {
         if let Some(capture) = &mut port.capture {
             let _ = capture.write(&frame);
         }
+        let Some(frame) = port.vlan.map_or(Some(Arc::clone(&frame)), |vlan| vlan.untag(&frame)) else { return };
         match &mut port.end {
             End::Nic(nic) => {
                 nic.deliver(&frame);
             }
             End::Tap(tap) => tap.deliver(frame),
+            End::Device(device) => device.deliver(&frame),
             End::Host(host) => {
                 if let Some(stack) = self.hosts.get_mut(*host) {
                     stack.receive(frame);
@@ -408,14 +444,24 @@ impl Core {
     fn next_look(&self, now: Instant) -> Option<Instant> {
         let cables = self.ports.iter().filter_map(|port| port.cable.next_due());
         let hosts = self.hosts.iter().filter_map(Stack::next_poll);
-        let unread = self.ports.iter().any(|port| matches!(&port.end, End::Nic(nic) if nic.is_readable()));
+        let unread = self.ports.iter().any(|port| match &port.end {
+            End::Nic(nic) => nic.is_readable(),
+            End::Device(device) => device.is_readable(),
+            End::Host(_) | End::Tap(_) | End::Nothing => false,
+        });
         cables.chain(hosts).chain(unread.then_some(now)).min()
     }
 
-    fn nic(&mut self, index: usize) -> Option<&mut NicEnd> {
-        match self.ports.get_mut(index).map(|port| &mut port.end) {
-            Some(End::Nic(nic)) => Some(nic),
-            _ => None,
+    /// Something can be read, or somebody connects.
+    fn take_event(&mut self, Token(token): Token, shared: &Shared) {
+        match self.ports.get_mut(token / 2).map(|port| &mut port.end) {
+            Some(End::Nic(nic)) if token.is_multiple_of(2) => {
+                nic.accept(&shared.registry);
+                shared.connected.raise();
+            }
+            Some(End::Nic(nic)) => nic.mark_readable(),
+            Some(End::Device(device)) => device.mark_readable(),
+            Some(End::Host(_) | End::Tap(_) | End::Nothing) | None => {}
         }
     }
 
@@ -447,14 +493,7 @@ fn run(mut poll: Poll, shared: &Shared) {
             return;
         }
         for event in events.iter().filter(|event| event.token() != WAKER) {
-            let Token(token) = event.token();
-            let Some(nic) = core.nic(token / 2) else { continue };
-            if token.is_multiple_of(2) {
-                nic.accept(&shared.registry);
-                shared.connected.raise();
-            } else {
-                nic.mark_readable();
-            }
+            core.take_event(event.token(), shared);
         }
         core.turn(Instant::now(), &shared.registry);
         core.flush(&shared.registry);
