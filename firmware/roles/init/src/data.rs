@@ -33,6 +33,9 @@ const APPEARS_WITHIN: Duration = Duration::from_secs(3);
 /// Less free room than this, for whoever is not root, counts as full: a role could not even replace a settings file.
 const LEAST_FREE_BYTES: u64 = 1024 * 1024;
 
+/// What is written to try the disk.
+const PROBE: &str = ".probe";
+
 /// What memory gives to `/data` when there is no disk.
 const VOLATILE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -168,9 +171,11 @@ fn try_writing(folder: &Path) -> io::Result<()> {
     {
         return Err(io::ErrorKind::StorageFull.into());
     }
-    let probe = folder.join(".probe");
-    write_whole(&probe, &[0; 4096])?;
-    fs::remove_file(&probe)
+    // Written over in place, so that a boot costs one write to the journal: what is tried is the disk, and the file is
+    // of no worth. Removing it would be as much work again.
+    let mut probe = File::options().write(true).create(true).truncate(false).open(folder.join(PROBE))?;
+    probe.write_all(&[0; 4096])?;
+    probe.sync_all()
 }
 
 fn mount_volatile() {

@@ -97,7 +97,9 @@ pub(crate) fn collect(folder: &Path, kernel: Option<String>, watchdog: bool) -> 
     let running = folder.join(RUNNING);
     let disorderly = running.exists();
     let own = fs::read(folder.join(RECORD)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    if let Err(error) = crate::data::write_whole(&running, b"") {
+    // It is empty, so there is nothing to replace: one write to the journal, in which ext4 keeps the name too, and none
+    // when it is still there.
+    if !disorderly && let Err(error) = File::create(&running).and_then(|file| file.sync_all()) {
         log::warn!("cannot note that init runs: {error}");
     }
     let text = match (own, kernel) {
