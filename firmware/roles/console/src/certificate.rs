@@ -16,7 +16,6 @@ use rcgen::{
     SerialNumber,
 };
 use ring::rand::SecureRandom as _;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::ServerConfig;
@@ -128,8 +127,10 @@ impl Identity {
     /// The TLS side of it: TLS 1.2 and 1.3, HTTP/1.
     pub(crate) fn tls(&self) -> Result<Arc<ServerConfig>, CertificateError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let certified = self.certified(&provider)?;
         let make = |error: rustls::Error| CertificateError::Make(error.to_string());
+        // That the key is the certificate's was seen when they were read, and goes without saying when they were made.
+        let key = provider.key_provider.load_private_key(self.private_key()).map_err(make)?;
+        let certified = CertifiedKey::new(vec![self.certificate.clone()], key);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(make)?
@@ -160,7 +161,7 @@ impl Identity {
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| damaged())?;
         let (begins, ends) = validity(&certificate)?;
         let identity = Self { key, certificate, pem, begins, ends };
-        identity.certified(&rustls::crypto::ring::default_provider())?;
+        identity.check()?;
         Ok(Some(identity))
     }
 
@@ -178,9 +179,10 @@ impl Identity {
         let mut name = DistinguishedName::new();
         name.push(DnType::CommonName, "drawbridge");
         params.distinguished_name = name;
-        let begins = (now - DAY).max(SystemTime::UNIX_EPOCH + EARLIEST);
+        let begins = whole_seconds(now - DAY).max(SystemTime::UNIX_EPOCH + EARLIEST);
+        let ends = begins + VALID_FOR;
         params.not_before = begins.into();
-        params.not_after = (begins + VALID_FOR).into();
+        params.not_after = ends.into();
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -192,15 +194,15 @@ impl Identity {
         serial[0] = serial[0] & 0x7f | 0x40;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let signed = params.self_signed(&key).map_err(make)?;
-        let (begins, ends) = validity(signed.der())?;
         Ok(Self { certificate: signed.der().clone(), pem: signed.pem(), key, begins, ends })
     }
 
     /// Keeps the identity in the folder, or says in the log that it cannot.
     fn keep(&self, folder: &Folder, key_too: bool) {
         let key = Zeroizing::new(self.key.serialize_pem());
-        // The key first: a power failure in between leaves a key that a certificate can be made for.
-        let kept = if key_too { folder.write(KEY, Secrecy::Secret, key.as_bytes()) } else { Ok(()) }
+        // The key first: a power failure in between leaves a key that a certificate can be made for. What makes the
+        // certificate's name last makes the key's last too.
+        let kept = if key_too { folder.replace(KEY, Secrecy::Secret, key.as_bytes()) } else { Ok(()) }
             .and_then(|()| folder.write(CERTIFICATE, Secrecy::Public, self.pem.as_bytes()));
         if let Err(error) = kept {
             log::warn!(
@@ -210,11 +212,23 @@ impl Identity {
         }
     }
 
-    fn certified(&self, provider: &CryptoProvider) -> Result<CertifiedKey, CertificateError> {
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
-        CertifiedKey::from_der(vec![self.certificate.clone()], key, provider)
+    /// Whether the key is the certificate's.
+    fn check(&self) -> Result<(), CertificateError> {
+        let provider = rustls::crypto::ring::default_provider();
+        CertifiedKey::from_der(vec![self.certificate.clone()], self.private_key(), &provider)
+            .map(drop)
             .map_err(|_| CertificateError::Mismatch)
     }
+
+    fn private_key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()))
+    }
+}
+
+/// Without what a certificate's dates cannot say.
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
 /// When a certificate begins and ends.
@@ -253,6 +267,14 @@ mod tests {
         assert_eq!(one.fingerprint(), two.fingerprint());
         two.tls().unwrap();
         std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn the_dates_that_are_known_are_those_in_the_certificate() {
+        let key = KeyPair::generate().unwrap();
+        let odd = now() + Duration::from_nanos(999_999_999);
+        let made = Identity::sign(key, odd).unwrap();
+        assert_eq!(validity(&made.certificate).unwrap(), (made.begins, made.ends));
     }
 
     #[test]

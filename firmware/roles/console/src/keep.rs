@@ -45,8 +45,15 @@ impl Folder {
         Ok(Some(content))
     }
 
-    /// Writes a file so that, whenever the power fails, the old content or the new one is there.
+    /// Writes a file so that, whenever the power fails, the old content or the new one is there. When it returns, it is
+    /// the new one.
     pub(crate) fn write(&self, name: &str, secrecy: Secrecy, content: &[u8]) -> io::Result<()> {
+        self.replace(name, secrecy, content)?;
+        self.sync()
+    }
+
+    /// The same, but which of the two is there is certain only after the next [`Folder::write`].
+    pub(crate) fn replace(&self, name: &str, secrecy: Secrecy, content: &[u8]) -> io::Result<()> {
         let new = self.path(&format!("{name}.new"));
         match std::fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -61,14 +68,10 @@ impl Folder {
                 file.write_all(content)?;
                 file.sync_all()
             });
-        match written.and_then(|()| std::fs::rename(&new, self.path(name))) {
-            Ok(()) => self.sync(),
-            Err(error) => {
-                // A disk that is full has room again without it.
-                let _ = std::fs::remove_file(&new);
-                Err(error)
-            }
-        }
+        written.and_then(|()| std::fs::rename(&new, self.path(name))).inspect_err(|_| {
+            // A disk that is full has room again without it.
+            let _ = std::fs::remove_file(&new);
+        })
     }
 
     /// Renames a file that is of no use to `name.bad`, in the place of an earlier one. No file is no error.
