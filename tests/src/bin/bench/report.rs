@@ -59,6 +59,15 @@ pub(crate) fn startup(ours: &Boots, peers: &Beside<'_, Boots>) {
     };
     let goals = [within(|took| took.wall.median()), within(|took| took.cpu.median())];
     took("from start to the service", &served(ours), &goals, peers, served);
+    if let Some(own) = ours.translated {
+        let says = |blocks: u64| format!("{blocks} blocks");
+        let compare = |(peer, boots): &(&Guest, Boots)| {
+            let theirs = boots.translated.filter(|blocks| *blocks > 0)?;
+            Some(beside(peer.name, says(theirs), amounts(own, theirs)))
+        };
+        let remarks: Vec<String> = peers.iter().filter_map(compare).collect();
+        print("from start to the service, code translated", says(own), &remarks);
+    }
 }
 
 fn took(
