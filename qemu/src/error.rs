@@ -20,7 +20,9 @@ pub enum LabError {
     #[error("cannot {0}: {1}")]
     System(&'static str, std::io::Error),
     /// A program could not be started.
-    #[error("cannot start {program}: {source}. Is its package installed (qemu/packages.txt)?")]
+    #[error(
+        "cannot start {program}: {source}. Is its package installed (qemu/packages.txt, qemu/tests/packages.txt)?"
+    )]
     Start {
         /// Which program.
         program: String,

@@ -27,12 +27,29 @@
 //! assert_eq!(page.status, 200);
 //! ```
 //!
+//! Servers that are not ours run in a namespace, as an ordinary user too:
+//!
+//! ```no_run
+//! use drawbridge_lab::net::{NamespaceConfig, Network};
+//! use drawbridge_lab::{Lab, seconds};
+//!
+//! let lab = Lab::new("the clock is set by chronyd");
+//! let network = Network::new(&lab, "management").unwrap();
+//! let servers = network.namespace("servers", &NamespaceConfig::new().ipv4([10, 0, 1, 2], 24)).unwrap();
+//! let pid = servers.file("chronyd.pid");
+//! let config = format!("local stratum 3\nallow\ncmdport 0\nbindcmdaddress /\npidfile {}\n", pid.display());
+//! let config = servers.write("chrony.conf", &config).unwrap();
+//! let chronyd = servers.run("chronyd", ["-x", "-d", "-u", "root", "-f", config.to_str().unwrap()]).unwrap();
+//! chronyd.wait_for("starting", seconds(10)).unwrap();
+//! ```
+//!
 //! Every wait is bounded by its caller. [`within`] and [`seconds`] stretch a bound on a machine without KVM.
 //!
 //! Three variables of the environment change how the lab works: `DRAWBRIDGE_QEMU` names another QEMU than
 //! `qemu-system-x86_64`, `DRAWBRIDGE_PATIENCE` multiplies every bound, `DRAWBRIDGE_KEEP` keeps the folder of tests that pass.
 
 mod artefacts;
+pub mod control;
 pub mod error;
 pub mod https;
 pub mod kvm;
@@ -46,6 +63,7 @@ mod sys;
 pub mod time;
 
 pub use artefacts::Lab;
+pub use control::Control;
 pub use error::LabError;
 pub use machine::disk::{Disk, DiskBus, DiskFault, Failing, Operations, copy_sparse};
 pub use machine::firmware::Firmware;

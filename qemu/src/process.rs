@@ -113,9 +113,12 @@ impl Process {
         }
     }
 
-    /// Ends it at once (SIGKILL) and waits until it is gone.
+    /// Ends it at once (SIGKILL), with what it has started itself, and waits until it is gone.
     pub fn kill(&self) {
         if let Life::Running(child) = &mut *self.state.lock() {
+            // Its group has its number ([`Process::start`]), as long as it is not reaped.
+            let group = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+            let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
             let _ = child.kill();
         }
         // A killed process is gone soon, unless it hangs in the kernel: then waiting longer would help nobody.

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-/// linux/if_packet.h; the C library's crate does not name it everywhere.
+/// From `linux/if_packet.h`, not in the crate `libc`.
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 
 const SIZE_OF_INT: libc::socklen_t = size_of::<libc::c_int>() as libc::socklen_t;
@@ -119,8 +119,10 @@ type Control = [u64; 3];
 const CONTROL_LENGTH: u64 = 20;
 
 fn two(first: i32, second: i32) -> u64 {
-    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    let mut both = [0; 8];
+    both[..4].copy_from_slice(&first.to_ne_bytes());
+    both[4..].copy_from_slice(&second.to_ne_bytes());
+    u64::from_ne_bytes(both)
 }
 
 /// Hands a message of one byte, with a control message, to a system call.
@@ -195,7 +197,7 @@ pub(crate) fn bind_packet_socket(socket: BorrowedFd<'_>, device: i32) -> io::Res
 
 /// Leaves no checksum and no cutting to a card that is not there: what the kernel sends on the device is sound and short.
 pub(crate) fn turn_offloads_off(socket: BorrowedFd<'_>, device: &str) -> io::Result<()> {
-    // linux/ethtool.h. Without checksums the kernel makes no long segments either; the others are for certainty.
+    // From linux/ethtool.h. Without checksums the kernel makes no long segments either; the others are for certainty.
     const SET_SEND_CHECKSUM: u32 = 0x17;
     const SET_TCP_SEGMENTATION: u32 = 0x1f;
     const SET_SEGMENTATION: u32 = 0x24;

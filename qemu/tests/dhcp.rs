@@ -1,19 +1,19 @@
 //! The DHCP server against clients that are not ours: smoltcp's, udhcpc, and messages by hand.
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use drawbridge_lab::Lab;
 use drawbridge_lab::net::{
-    DhcpBehaviour, DhcpConfig, DhcpServer, EthernetAddress, Faults, HostConfig, Network, Tap,
+    DhcpBehaviour, DhcpConfig, DhcpServer, EthernetAddress, Faults, HostConfig, NamespaceConfig, Network, Tap,
 };
+use drawbridge_lab::{Lab, LabError, seconds};
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant as StackTime;
 use smoltcp::wire::{DhcpMessageType, Ipv4Cidr};
 use std::cell::Cell;
+use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -21,14 +21,14 @@ const SOON: Duration = Duration::from_secs(20);
 struct Setting {
     server: DhcpServer,
     network: Network,
-    lab: Lab,
+    _lab: Lab,
 }
 
 fn setting(name: &str, config: DhcpConfig) -> Setting {
     let lab = Lab::new(name);
     let network = Network::new(&lab, "net").unwrap();
     let gateway = network.host(HostConfig::new("gateway").ipv4([10, 0, 0, 1], 24));
-    Setting { server: gateway.serve_dhcp(config), network, lab }
+    Setting { server: gateway.serve_dhcp(config), network, _lab: lab }
 }
 
 fn usual() -> DhcpConfig {
@@ -185,51 +185,53 @@ fn noise_on_the_servers_port_is_counted_and_nothing_more() {
     assert!(counters.is_some(), "{:?}", setting.server.counters());
 }
 
-/// Runs in a network namespace: QEMU joins the lab's network to a TAP device, and udhcpc asks for an address on it.
-const UDHCPC: &str = r#"
-set -e
-"$QEMU" -M none -display none -nodefaults -monitor none -daemonize -pidfile "$PIDFILE" \
-  -netdev "stream,id=n,server=off,addr.type=unix,addr.path=$SOCKET" \
-  -netdev tap,id=t,ifname=lab0,script=no,downscript=no \
-  -netdev hubport,id=a,hubid=0,netdev=n -netdev hubport,id=b,hubid=0,netdev=t
-trap 'kill "$(cat "$PIDFILE")"' EXIT
-ip link set lab0 up
-udhcpc -f -n -q -t 10 -T 1 -i lab0 -s "$SCRIPT" >&2
-"#;
+#[test]
+fn a_rogue_server_that_is_faster_wins() {
+    let setting = setting("a rogue server", usual());
+    let slow = setting.network.host(HostConfig::new("slow").ipv4([10, 0, 0, 4], 24));
+    let slow_server = slow.serve_dhcp(DhcpConfig::pool([10, 0, 0, 200], 3));
+    slow.cable().set_faults(Faults::delay(Duration::from_millis(20)));
+    let mut client = Client::new(&setting.network, 1);
+    assert_eq!(client.configure(SOON).unwrap().0.address(), Ipv4Addr::new(10, 0, 0, 100));
+    let asked = slow_server.wait_until(SOON, |counters| counters.request == 1).unwrap();
+    assert_eq!((asked.offer, asked.ack), (1, 0), "the request names the other server");
+}
+
+#[test]
+fn a_client_survives_ten_thousand_hostile_answers() {
+    let setting = setting("hostile answers", usual());
+    setting.server.set_behaviour(DhcpBehaviour::Silent);
+    let attacker = setting.network.attacker("attacker", &[Ipv4Addr::new(10, 0, 0, 66).into()]);
+    std::thread::scope(|scope| {
+        let attack = scope.spawn(|| attacker.attack_dhcp(1, 10_000, Duration::from_mins(1)));
+        let mut client = Client::new(&setting.network, 1);
+        while !attack.is_finished() {
+            client.configure(Duration::from_millis(200));
+        }
+        assert_eq!(attack.join().unwrap(), 10_000);
+    });
+    setting.server.set_behaviour(DhcpBehaviour::Normal);
+    Client::new(&setting.network, 2).configure(SOON).unwrap();
+}
 
 #[test]
 fn udhcpc_takes_what_the_server_gives() {
-    let options = usual().option(42, &[10, 0, 0, 123]);
-    let setting = setting("udhcpc", options);
-    let namespace = || {
-        let mut command = Command::new("unshare");
-        // Who is root needs no namespace of users, and some machines offer none.
-        let user = if nix::unistd::geteuid().is_root() { "--net" } else { "--map-root-user" };
-        command.args([user, "--net", "--"]).stdin(Stdio::null());
-        command
+    let setting = setting("udhcpc", usual().option(42, &[10, 0, 0, 123]));
+    let namespace = match setting.network.namespace("client", &NamespaceConfig::new()) {
+        Err(error @ LabError::Namespace(_)) => {
+            println!("not shown here: {error}");
+            return;
+        }
+        namespace => namespace.unwrap(),
     };
-    let allowed = namespace().args(["ip", "tuntap", "add", "lab0", "mode", "tap"]).output();
-    if !allowed.is_ok_and(|output| output.status.success()) {
-        println!("not shown here: this machine allows no TAP device in a network namespace");
-        return;
-    }
-    let script = setting.lab.file("udhcpc.script");
-    std::fs::write(&script, "#!/bin/sh\n[ \"$1\" != bound ] || echo \"$ip/$mask $router $dns $lease $serverid $ntpsrv\" > \"$OUT\"\n")
-        .unwrap();
+    let script =
+        "#!/bin/sh\n[ \"$1\" != bound ] || echo \"got $ip/$mask $router $dns $lease $serverid $ntpsrv\"\n";
+    let script = namespace.write("script", script).unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let port = setting.network.nic_port("namespace").unwrap();
-    let out = setting.lab.file("lease");
-    let output = namespace()
-        .args(["sh", "-c", UDHCPC])
-        .env("QEMU", drawbridge_lab::kvm::qemu())
-        .env("SOCKET", port.socket_path())
-        .env("PIDFILE", setting.lab.file("qemu.pid"))
-        .env("SCRIPT", &script)
-        .env("OUT", &out)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    let lease = std::fs::read_to_string(&out).unwrap();
-    assert_eq!(lease.trim_end(), "10.0.0.100/24 10.0.0.1 10.0.0.53 120 10.0.0.1 10.0.0.123", "{said}");
+    let arguments = ["-f", "-n", "-q", "-t", "10", "-T", "1", "-i", "eth0", "-s"].map(OsStr::new);
+    let udhcpc = namespace.run("udhcpc", arguments.into_iter().chain([script.as_os_str()])).unwrap();
+    let said = udhcpc.finish(seconds(30)).unwrap();
+    assert!(said.contains("got 10.0.0.100/24 10.0.0.1 10.0.0.53 120 10.0.0.1 10.0.0.123\n"), "{said}");
+    let mac = namespace.mac("eth0").unwrap();
+    assert_eq!(setting.server.wait_for_lease(mac, SOON).unwrap(), Ipv4Addr::new(10, 0, 0, 100));
 }

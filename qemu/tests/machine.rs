@@ -147,3 +147,82 @@ fn a_killed_machine_leaves_no_process() {
     assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
     assert!(kvm::qemu().contains("qemu"));
 }
+
+/// A disk whose boot sector says on the second serial line what it hears there, in the other case.
+fn disk_that_answers(lab: &Lab) -> Disk {
+    // again: mov dx, 0x2fd; wait: in al, dx; test al, 1; jz wait; mov dx, 0x2f8; in al, dx; cmp al, 10; je out;
+    // xor al, 0x20; out: out dx, al; jmp again
+    let mut sector = vec![0xba, 0xfd, 0x02, 0xec, 0xa8, 0x01, 0x74, 0xfb, 0xba, 0xf8, 0x02, 0xec, 0x3c, 0x0a];
+    sector.extend([0x74, 0x02, 0x34, 0x20, 0xee, 0xeb, 0xeb]);
+    sector.resize(510, 0);
+    sector.extend([0x55, 0xaa]);
+    sector.resize(1 << 20, 0);
+    let image = lab.file("answers.img");
+    std::fs::write(&image, sector).unwrap();
+    Disk::copy_of(&image)
+}
+
+#[test]
+fn a_guest_answers_on_its_second_serial_line() {
+    let lab = Lab::new("the second serial line");
+    let disk = disk_that_answers(&lab);
+    let machine = Machine::builder().memory(32).disk(disk).second_serial().start(&lab).unwrap();
+    assert_eq!(machine.control().ask("question", seconds(60)).unwrap(), "QUESTION");
+    assert_eq!(machine.control().ask("another", seconds(10)).unwrap(), "ANOTHER");
+    let without = Machine::builder().memory(32).paused().start(&lab).unwrap();
+    assert!(without.control().ask("anything", seconds(1)).is_err());
+}
+
+/// Devices with an id and their places, as the machine's firmware has numbered the buses.
+fn places(devices: &serde_json::Value, above: &str) -> Vec<(String, String)> {
+    let mut places = Vec::new();
+    for device in devices.as_array().unwrap() {
+        let number = |key: &str| device.get(key).unwrap().as_u64().unwrap();
+        let path = format!("{above}0000:{:02x}:{:02x}.{}", number("bus"), number("slot"), number("function"));
+        if let Some(behind) = device.get("pci_bridge").and_then(|bridge| bridge.get("devices")) {
+            places.extend(self::places(behind, &format!("{path}/")));
+        }
+        places.push((device.get("qdev_id").unwrap().as_str().unwrap().to_owned(), path));
+    }
+    places
+}
+
+#[test]
+fn cards_are_where_the_lab_says() {
+    let lab = Lab::new("places of cards");
+    let network = Network::new(&lab, "net").unwrap();
+    let firmwares = [Some(Firmware::default()), Firmware::uefi_available().then(Firmware::uefi)];
+    for firmware in firmwares.into_iter().flatten() {
+        let mut builder =
+            Machine::builder().memory(128).firmware(firmware).smbios_product("Drawbridge Lab, 3");
+        let models = [NicModel::E1000e, NicModel::E1000, NicModel::VirtioNet, NicModel::E1000e];
+        for (number, model) in models.into_iter().enumerate() {
+            let id = format!("nic{number}");
+            builder = builder.nic(Nic::new(&id, model, &network.nic_port(&id).unwrap()));
+        }
+        let expected = [
+            ("nic0", "0000:00:08.0/0000:01:00.0"),
+            ("nic1", "0000:00:09.0"),
+            ("nic2", "0000:00:0a.0/0000:02:00.0"),
+            ("nic3", "0000:00:0b.0/0000:03:00.0"),
+        ];
+        let expected = expected.map(|(id, path)| (id.to_owned(), path.to_owned()));
+        for (id, path) in &expected {
+            assert_eq!(builder.pci_path(id).as_ref(), Some(path));
+        }
+        let machine = builder.start(&lab).unwrap();
+        // Nothing tells when the firmware has numbered the buses.
+        let deadline = std::time::Instant::now() + seconds(60);
+        let seen = loop {
+            let pci = machine.qmp().execute("query-pci", serde_json::json!({})).unwrap();
+            let mut seen = places(pci.get(0).unwrap().get("devices").unwrap(), "");
+            seen.retain(|(id, _)| id.starts_with("nic"));
+            seen.sort();
+            if seen == expected || std::time::Instant::now() > deadline {
+                break seen;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        };
+        assert_eq!(seen, expected);
+    }
+}

@@ -20,8 +20,8 @@ struct Setting {
 fn setting(name: &str) -> Option<Setting> {
     let lab = Lab::new(name);
     let network = Network::new(&lab, "net").unwrap();
-    let host = network
-        .host(HostConfig::new("host").ipv4([10, 0, 0, 1], 24).ipv6([0xfd00, 0, 0, 0, 0, 0, 0, 1], 64));
+    let host =
+        network.host(HostConfig::new("host").ipv4([10, 0, 0, 1], 24).ipv6([0xfd00, 0, 0, 0, 0, 0, 0, 1], 64));
     let config = NamespaceConfig::new().ipv4(SERVERS4, 24).ipv6(SERVERS6, 64);
     let servers = allowed(network.namespace("servers", &config))?;
     Some(Setting { servers, host, network, _lab: lab })
@@ -58,7 +58,7 @@ fn a_namespace_is_reached_over_both_protocols_and_reaches_the_lab_alone() {
 #[test]
 fn long_transfers_of_the_kernels_stack_arrive_whole() {
     let Some(setting) = setting("transfers of the kernel's stack") else { return };
-    let file = setting.servers.write("data", &"0123456789abcdef\n".repeat(1 << 16)).unwrap();
+    let file = setting.servers.write("data", &"0123456789abcdef\n".repeat(1 << 20)).unwrap();
     let listener = setting.host.listen(7).unwrap();
     let script = "exec 3<>/dev/tcp/10.0.0.1/7; cat \"$1\" >&3";
     let program =
@@ -66,8 +66,10 @@ fn long_transfers_of_the_kernels_stack_arrive_whole() {
     let program = program.unwrap();
     let mut stream = listener.accept(seconds(10)).unwrap();
     stream.set_timeout(seconds(20));
+    let started = std::time::Instant::now();
     let mut received = String::new();
     std::io::Read::read_to_string(&mut stream, &mut received).unwrap();
+    println!("17 MiB out of a namespace: {:.2?}", started.elapsed());
     program.finish(seconds(10)).unwrap();
     assert!(received == std::fs::read_to_string(file).unwrap(), "{} bytes arrived", received.len());
 }
@@ -77,12 +79,9 @@ fn dnsmasq_gives_a_lease_to_udhcpc_in_another_namespace() {
     let Some(setting) = setting("dnsmasq and udhcpc") else { return };
     let leases = setting.servers.file("leases");
     let arguments = [
-        "--keep-in-foreground",
+        "--no-daemon",
         "--conf-file=/dev/null",
-        "--user=root",
-        "--group=root",
         "--pid-file=",
-        "--log-facility=-",
         "--log-dhcp",
         "--interface=eth0",
         "--bind-interfaces",
@@ -100,7 +99,8 @@ fn dnsmasq_gives_a_lease_to_udhcpc_in_another_namespace() {
     let script = script.unwrap();
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let arguments = ["-f", "-n", "-q", "-t", "10", "-T", "1", "-i", "eth0", "-s"];
-    let udhcpc = client.run("udhcpc", arguments.map(std::ffi::OsStr::new).into_iter().chain([script.as_os_str()]));
+    let udhcpc =
+        client.run("udhcpc", arguments.map(std::ffi::OsStr::new).into_iter().chain([script.as_os_str()]));
     let said = udhcpc.unwrap().finish(seconds(30)).unwrap();
     assert!(said.contains("got 10.0.0.1") && said.contains("/24 10.0.0.2"), "{said}");
     dnsmasq.wait_for("DHCPACK(eth0)", seconds(10)).unwrap();

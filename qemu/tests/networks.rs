@@ -218,3 +218,60 @@ fn many_connections_are_open_at_a_time() {
         }
     });
 }
+
+/// The frames of a capture file (classic pcap, pcap-savefile(5)).
+fn captured(path: &std::path::Path) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(path).unwrap();
+    let mut rest = bytes.get(24..).unwrap();
+    let mut frames = Vec::new();
+    while let Some(length) = rest.get(8..12) {
+        let length = usize::try_from(u32::from_le_bytes(*length.as_array().unwrap())).unwrap();
+        frames.push(rest.get(16..16 + length).unwrap().to_vec());
+        rest = rest.get(16 + length..).unwrap();
+    }
+    frames
+}
+
+#[test]
+fn a_host_in_a_vlan_speaks_tagged_and_hears_only_its_own() {
+    let lab = Lab::new("tagged hosts");
+    let network = Network::new(&lab, "net").unwrap();
+    let host = |name: &str, last: u8| HostConfig::new(name).ipv4([10, 0, 0, last], 24);
+    let one = network.host(host("one", 1).vlan(100));
+    let others = [host("two", 2).vlan(100), host("three", 3).vlan(200), host("four", 4)];
+    let others = others.map(|config| network.host(config));
+    let port = network.nic_port("port").unwrap();
+    let tap = network.tap("tap");
+    one.ping([10, 0, 0, 2], SOON).unwrap();
+    for other in [3, 4] {
+        assert!(one.ping([10, 0, 0, other], Duration::from_millis(100)).is_err());
+    }
+    // 802.1Q: the tag's type, priority 0 and the number, then ARP's type.
+    let tagged = [0x81, 0, 0, 100, 8, 6];
+    assert_eq!(tap.receive(SOON).unwrap().get(12..18), Some(&tagged[..]));
+    // The capture is whole when the network has ended.
+    drop((one, others, port, tap, network));
+    let frames = captured(&lab.file("net-port.pcap"));
+    assert!(!frames.is_empty());
+    assert!(frames.iter().all(|frame| frame.get(12..18) == Some(&tagged[..])), "{frames:?}");
+}
+
+#[test]
+fn a_network_of_two_ends_is_a_wire_for_lacp_and_one_of_three_is_not() {
+    let lab = Lab::new("a wire for LACP");
+    let network = Network::new(&lab, "net").unwrap();
+    let (one, two) = (network.tap("one"), network.tap("two"));
+    let mut lacp = vec![0x01, 0x80, 0xc2, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0x09, 1, 1];
+    lacp.resize(124, 0);
+    one.send(&lacp);
+    assert_eq!(two.receive(SOON).as_deref(), Some(&lacp[..]));
+    let three = network.tap("three");
+    one.send(&lacp);
+    let broadcast = [&[0xff; 6][..], lacp.get(6..).unwrap()].concat();
+    one.send(&broadcast);
+    assert_eq!(two.receive(SOON).as_deref(), Some(&broadcast[..]));
+    assert_eq!(three.receive(SOON).as_deref(), Some(&broadcast[..]));
+    drop(three);
+    one.send(&lacp);
+    assert_eq!(two.receive(SOON).as_deref(), Some(&lacp[..]));
+}

@@ -88,7 +88,11 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode, RunError> {
         return Err(RunError::NoImage(missing));
     }
     let lab = Lab::new("run");
-    let mut machine = Machine::builder().memory(options.memory).watchdog(Watchdog::I6300esb);
+    // By this name the appliance knows the board, and so what each of the three ports is for.
+    let mut machine = Machine::builder()
+        .memory(options.memory)
+        .watchdog(Watchdog::I6300esb)
+        .smbios_product("Drawbridge Lab 3");
     if !options.quiet {
         machine = machine.echo("  |");
     }

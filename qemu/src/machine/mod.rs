@@ -4,6 +4,7 @@ pub mod disk;
 pub mod firmware;
 pub mod nic;
 
+use crate::control::Control;
 use crate::process::Process;
 use crate::qmp::Qmp;
 use crate::serial::{Copies, Serial};
@@ -44,6 +45,7 @@ pub enum Watchdog {
 
 /// A description of a machine.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each says whether the machine has one thing")]
 pub struct MachineBuilder {
     memory: u32,
     firmware: Firmware,
@@ -52,6 +54,8 @@ pub struct MachineBuilder {
     watchdog: Option<Watchdog>,
     clock: Option<String>,
     serial_number: Option<String>,
+    product: Option<String>,
+    second_serial: bool,
     entropy: bool,
     no_reboot: bool,
     paused: bool,
@@ -109,6 +113,25 @@ impl MachineBuilder {
         self
     }
 
+    /// The product's name in the machine's SMBIOS table, such as `Drawbridge Lab 3`.
+    #[must_use]
+    pub fn smbios_product(mut self, name: &str) -> Self {
+        self.product = Some(name.to_owned());
+        self
+    }
+
+    /// With a second serial line, the guest's `ttyS1`, for [`Machine::control`].
+    #[must_use]
+    pub fn second_serial(mut self) -> Self {
+        self.second_serial = true;
+        self
+    }
+
+    /// Where the guest finds a network card: see [`Machine::pci_path`].
+    pub fn pci_path(&self, nic: &str) -> Option<String> {
+        pci_path(&self.nics, nic)
+    }
+
     /// Without the source of entropy that it has otherwise (virtio-rng).
     #[must_use]
     pub fn without_entropy(mut self) -> Self {
@@ -149,6 +172,7 @@ impl MachineBuilder {
         let number = lab.next_machine();
         let (serial, their_serial) = pair()?;
         let (monitor, their_monitor) = pair()?;
+        let second = self.second_serial.then(pair).transpose()?;
         let disks = self.disks.iter().enumerate();
         let disks: Vec<Parts> =
             disks.map(|(index, disk)| disk.parts(lab, number, index)).collect::<Result<_, _>>()?;
@@ -160,7 +184,11 @@ impl MachineBuilder {
         command
             .args(self.board())
             .args(Self::chardev("serial", &their_serial))
-            .args(["-serial", "chardev:serial"])
+            .args(["-serial", "chardev:serial"]);
+        if let Some((_, theirs)) = &second {
+            command.args(Self::chardev("control", theirs)).args(["-serial", "chardev:control"]);
+        }
+        command
             .args(Self::chardev("monitor", &their_monitor))
             .args(["-mon", "chardev=monitor,mode=control"])
             .args(self.firmware.arguments(lab, number)?)
@@ -178,7 +206,19 @@ impl MachineBuilder {
         };
         let serial = Serial::start(serial, lab.started(), copies)
             .map_err(|error| LabError::System("read the serial line", error))?;
-        let process = Process::start(command, vec![their_serial, their_monitor])?;
+        let mut inherited = vec![their_serial, their_monitor];
+        let second = second.map(|(ours, theirs)| {
+            inherited.push(theirs);
+            let copies = Copies {
+                log: Some(crate::serial::log_file(&lab.file(&format!("machine{number}-control.log")))?),
+                echo: None,
+                speaker: Some("the second serial line".to_owned()),
+            };
+            Serial::start(ours, lab.started(), copies)
+                .map_err(|error| LabError::System("read the second serial line", error))
+        });
+        let control = Control::new(second.transpose()?);
+        let process = Process::start(command, inherited)?;
         let qmp = Qmp::start(monitor, GREETING_WITHIN)
             .map_err(|error| if error.is_end() { ended(&process, &log) } else { error.into() })?;
         let faults = disks.into_iter().zip(&self.disks).map(|(parts, disk)| FaultState {
@@ -186,7 +226,7 @@ impl MachineBuilder {
             read_only: disk.is_read_only(),
             generation: AtomicU32::new(0),
         });
-        Ok(Machine { qmp, serial, process, log, nics: self.nics, faults: faults.collect() })
+        Ok(Machine { qmp, serial, control, process, log, nics: self.nics, faults: faults.collect() })
     }
 
     fn board(&self) -> Vec<OsString> {
@@ -208,8 +248,13 @@ impl MachineBuilder {
             // On the machine's own clock: on the host's, QEMU keeps the difference in 32 bits, and 2099 becomes 2063.
             add(["-rtc", &format!("base={date},clock=vm")]);
         }
-        if let Some(number) = &self.serial_number {
-            add(["-smbios", &format!("type=1,serial={}", number.replace(',', ",,"))]);
+        let names = [("serial", &self.serial_number), ("product", &self.product)];
+        let names = names.into_iter().filter_map(|(key, value)| {
+            value.as_ref().map(|value| format!(",{key}={}", value.replace(',', ",,")))
+        });
+        let names: String = names.collect();
+        if !names.is_empty() {
+            add(["-smbios", &format!("type=1{names}")]);
         }
         if self.no_reboot {
             arguments.push("-no-reboot".into());
@@ -276,6 +321,7 @@ impl MachineBuilder {
 pub struct Machine {
     qmp: Qmp,
     serial: Serial,
+    control: Control,
     process: Process,
     log: PathBuf,
     nics: Vec<Nic>,
@@ -300,6 +346,8 @@ impl Machine {
             watchdog: None,
             clock: None,
             serial_number: None,
+            product: None,
+            second_serial: false,
             entropy: true,
             no_reboot: false,
             paused: false,
@@ -311,6 +359,18 @@ impl Machine {
     /// Its serial line.
     pub fn serial(&self) -> &Serial {
         &self.serial
+    }
+
+    /// Its second serial line. Each use is an error unless [`MachineBuilder::second_serial`] was said.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// Where the guest finds a network card, as in `/sys/devices/pci0000:00/`: the root port and the card on the bus behind
+    /// it, such as `0000:00:08.0/0000:01:00.0`, or for a card that cannot be unplugged its place on the root bus. The first
+    /// card has slot 8, the next slot 9; buses are numbered in the order of the ports.
+    pub fn pci_path(&self, nic: &str) -> Option<String> {
+        pci_path(&self.nics, nic)
     }
 
     /// Its monitor.
@@ -420,6 +480,18 @@ impl Drop for Machine {
             let _ = self.screenshot(&self.log.with_extension("screen.png"));
         }
     }
+}
+
+/// SeaBIOS and OVMF number buses by depth, in the order of slots, and Linux takes their numbers over. Nothing else in these
+/// machines has a bus behind it.
+fn pci_path(nics: &[Nic], id: &str) -> Option<String> {
+    let index = nics.iter().position(|nic| nic.id() == id)?;
+    let ports = |nics: &[Nic]| nics.iter().filter(|nic| nic.model().can_be_unplugged()).count();
+    let place = format!("0000:00:{:02x}.0", NIC_SLOT + index);
+    if !nics.get(index)?.model().can_be_unplugged() {
+        return Some(place);
+    }
+    Some(format!("{place}/0000:{:02x}:00.0", ports(nics.get(..=index)?)))
 }
 
 /// A socket pair: the lab's end, and the one QEMU inherits.

@@ -64,12 +64,17 @@ const ROUNDS: u16 = 3;
 /// The first of the attacker's own ports.
 const FROM_PORT: u16 = 40_000;
 
+/// Whom a scan asks, and by which protocol.
+type Way = (Route, IpProtocol);
+
 /// An attacker: a raw connection, and addresses to attack from.
 #[derive(Debug)]
 pub struct Attacker {
     tap: Tap,
     mac: EthernetAddress,
     addresses: Vec<IpAddr>,
+    rounds: u16,
+    batch_time: Duration,
 }
 
 impl Network {
@@ -80,11 +85,26 @@ impl Network {
         for (to, from) in mac.iter_mut().skip(3).zip(hash.as_ref()) {
             *to = *from;
         }
-        Attacker { tap: self.tap(name), mac: EthernetAddress(mac), addresses: addresses.to_vec() }
+        Attacker {
+            tap: self.tap(name),
+            mac: EthernetAddress(mac),
+            addresses: addresses.to_vec(),
+            rounds: ROUNDS,
+            batch_time: within(BATCH_TIME),
+        }
     }
 }
 
 impl Attacker {
+    /// In haste: each port is tried once, and the next batch goes out after 5 ms, emulated or not. For targets that are silent
+    /// on purpose, where the usual patience costs a minute and a half for all ports. Nothing is lost by it: what a machine's
+    /// card does not take at once waits in its socket.
+    #[must_use]
+    pub fn in_haste(mut self) -> Self {
+        (self.rounds, self.batch_time) = (1, Duration::from_millis(5));
+        self
+    }
+
     /// His hardware address.
     pub fn mac(&self) -> EthernetAddress {
         self.mac
@@ -150,7 +170,7 @@ impl Attacker {
     ) -> Scan {
         let route = self.route(mac, target);
         let probe = |port, from_port| packet::tcp(route, &segment(port, from_port, TcpControl::Syn, 1, None));
-        self.scan(route, ports, patience, probe)
+        self.scan((route, IpProtocol::Tcp), ports, patience, probe)
     }
 
     /// Sends a datagram to UDP ports. One that does not answer may be open: few servers answer to anything.
@@ -163,7 +183,9 @@ impl Attacker {
         patience: Duration,
     ) -> Scan {
         let route = self.route(mac, target);
-        self.scan(route, ports, patience, |port, from_port| packet::udp(route, from_port, port, data))
+        self.scan((route, IpProtocol::Udp), ports, patience, |port, from_port| {
+            packet::udp(route, from_port, port, data)
+        })
     }
 
     /// Everything that a hardware address sends to the attacker during this time, or that it asks about him.
@@ -183,7 +205,7 @@ impl Attacker {
 
     fn scan(
         &self,
-        route: Route,
+        way: Way,
         ports: impl IntoIterator<Item = u16>,
         patience: Duration,
         probe: impl Fn(u16, u16) -> Vec<u8>,
@@ -191,20 +213,20 @@ impl Attacker {
         let answers = ports.into_iter().map(|port| (port, PortAnswer::Silent)).collect();
         let mut scan = Scan { answers, ..Scan::default() };
         self.tap.drain();
-        for round in 0..ROUNDS {
+        for round in 0..self.rounds {
             let silent = scan.ports(PortAnswer::Silent);
             for batch in silent.chunks(BATCH) {
                 self.tap.send_all(batch.iter().map(|port| probe(*port, FROM_PORT + round).into()));
-                self.listen(&mut scan, route, batch, within(BATCH_TIME));
+                self.listen(&mut scan, way, batch, self.batch_time);
             }
         }
         let silent = scan.ports(PortAnswer::Silent);
-        self.listen(&mut scan, route, &silent, patience);
+        self.listen(&mut scan, way, &silent, patience);
         scan
     }
 
     /// Takes in what comes, until all of these ports have answered or the time is over.
-    fn listen(&self, scan: &mut Scan, route: Route, waited: &[u16], limit: Duration) {
+    fn listen(&self, scan: &mut Scan, way: Way, waited: &[u16], limit: Duration) {
         let deadline = crate::time::deadline(limit);
         let mut missing = waited.iter().filter(|port| is_silent(scan, **port)).count();
         loop {
@@ -212,8 +234,8 @@ impl Attacker {
             // With all answers in, what else has come is taken as well, so that it is counted.
             let wait = if missing == 0 { Duration::ZERO } else { left };
             let Some(frame) = self.tap.receive(wait) else { return };
-            let Some(seen) = observe(&frame).filter(|seen| seen.from_mac == route.to_mac) else { continue };
-            if let Some(port) = self.take(scan, route, &seen)
+            let Some(seen) = observe(&frame).filter(|seen| seen.from_mac == way.0.to_mac) else { continue };
+            if let Some(port) = self.take(scan, way, &seen)
                 && waited.contains(&port)
             {
                 missing = missing.saturating_sub(1);
@@ -222,7 +244,7 @@ impl Attacker {
     }
 
     /// Counts a frame of the target; the port that it answers for, if it is the first answer.
-    fn take(&self, scan: &mut Scan, route: Route, seen: &Observed) -> Option<u16> {
+    fn take(&self, scan: &mut Scan, (route, asked): Way, seen: &Observed) -> Option<u16> {
         if self.is_search(seen) {
             scan.searches += 1;
             if let What::Asks { target, asker } = seen.what {
@@ -237,8 +259,11 @@ impl Attacker {
             return None;
         }
         scan.replies += 1;
+        // What comes late, to a scan by another protocol before this one, is an answer to that.
         let (port, answer) = match seen.what {
-            What::Segment { from, from_port, to_port, syn, ack, rst, ack_number } if from == route.to => {
+            What::Segment { from, from_port, to_port, syn, ack, rst, ack_number }
+                if from == route.to && asked == IpProtocol::Tcp =>
+            {
                 if syn && ack {
                     // The number it waits for: without it the reset would be ignored, and the target would keep asking.
                     let reset = segment(from_port, to_port, TcpControl::Rst, ack_number, None);
@@ -250,10 +275,10 @@ impl Attacker {
                     return None;
                 }
             }
-            What::Datagram { from, from_port, .. } if from == route.to => (from_port, PortAnswer::Open),
-            What::Unreachable { from, protocol: IpProtocol::Udp | IpProtocol::Tcp, to_port, .. }
-                if from == route.to =>
-            {
+            What::Datagram { from, from_port, .. } if from == route.to && asked == IpProtocol::Udp => {
+                (from_port, PortAnswer::Open)
+            }
+            What::Unreachable { from, protocol, to_port, .. } if from == route.to && protocol == asked => {
                 (to_port, PortAnswer::Closed)
             }
             _ => return None,
@@ -272,7 +297,7 @@ impl Attacker {
     }
 
     /// His address of the target's family.
-    fn address_for(&self, target: IpAddr) -> IpAddr {
+    pub(super) fn address_for(&self, target: IpAddr) -> IpAddr {
         let same_family = |address: &&IpAddr| address.is_ipv4() == target.is_ipv4();
         let fallback = match target {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),

@@ -4,6 +4,7 @@ use super::NetError;
 use super::cable::{Cable, CableCounters, Direction, Faults, Filter, Frame};
 use super::end::{DeviceEnd, End, NicEnd, TapEnd};
 use super::pcap::Capture;
+use super::record::{Recording, Sink};
 use super::stack::Stack;
 use super::switch::{PortId, Switch, Way};
 use super::vlan::Vlan;
@@ -69,9 +70,13 @@ struct Port {
     /// What is plugged in speaks untagged; on its cable its frames bear this tag.
     vlan: Option<Vlan>,
     capture: Option<Capture>,
+    /// Gets a copy of all that what is plugged in sends.
+    recording: Option<Sink>,
 }
 
-/// A network of one switch. Clones are the same network; with the last of them (and of its hosts and ports) it ends.
+/// A network of one switch. With just two ends (two ports for machines, say) it is a wire between them, which also carries
+/// what no switch forwards: two machines form an 802.3ad bond over two such networks, and see each other's LLDP. A third
+/// end, be it a tap, makes it a switch that keeps such frames from all. Clones are the same network; with the last of them (and of its hosts and ports) it ends.
 #[derive(Debug, Clone)]
 pub struct Network {
     pub(super) shared: Arc<Shared>,
@@ -272,6 +277,15 @@ impl CableHandle {
         self.with(Cable::plug);
     }
 
+    /// Records from now on all that what is plugged in sends, whether it arrives or not. A later recording ends this one.
+    pub fn record(&self) -> Recording {
+        let (recording, sink) = Recording::new(self.network.shared.started);
+        if let Some(port) = self.network.shared.lock().ports.get_mut(self.port.0) {
+            port.recording = Some(sink);
+        }
+        recording
+    }
+
     /// What it has carried.
     pub fn counters(&self) -> CableCounters {
         self.with(|cable| cable.counters())
@@ -313,17 +327,11 @@ impl Shared {
 }
 
 impl Core {
-    fn add_port(
-        &mut self,
-        name: &str,
-        end: End,
-        vlan: Option<Vlan>,
-        capture: Option<Capture>,
-    ) -> PortId {
+    fn add_port(&mut self, name: &str, end: End, vlan: Option<Vlan>, capture: Option<Capture>) -> PortId {
         let id = PortId(self.ports.len());
         // Each cable has a seed of its own, the same in every run.
         let cable = Cable::new(u64::try_from(id.0).unwrap_or_default());
-        self.ports.push(Port { name: name.to_owned(), cable, end, vlan, capture });
+        self.ports.push(Port { name: name.to_owned(), cable, end, vlan, capture, recording: None });
         id
     }
 
@@ -369,13 +377,19 @@ impl Core {
 
     fn take_from_ends(&mut self, now: Instant, registry: &Registry) {
         for (index, port) in self.ports.iter_mut().enumerate() {
-            let Port { cable, end, vlan, capture, .. } = port;
+            let Port { cable, end, vlan, capture, recording, .. } = port;
             let arrived = &mut self.arrived;
             let mut send = |frame: Frame| {
-                let frame = vlan.map_or_else(|| Arc::clone(&frame), |vlan| vlan.tag(&frame));
+                let frame = match vlan {
+                    Some(vlan) => vlan.tag(&frame),
+                    None => frame,
+                };
                 if let Some(capture) = capture {
                     // A capture that cannot be written must not fail the test: the folder may be full.
                     let _ = capture.write(&frame);
+                }
+                if let Some(sink) = recording {
+                    sink.take(now, &frame);
                 }
                 cable.carry(now, Direction::FromEnd, frame, |direction, frame| {
                     arrived.push_back((PortId(index), direction, frame));
@@ -401,14 +415,19 @@ impl Core {
     fn switch_frame(&mut self, now: Instant, from: PortId, frame: &Frame) {
         match self.switch.forward(from, frame) {
             Way::To(port) => self.send_out(now, port, frame),
-            Way::Flood => {
-                (0..self.ports.len())
-                    .map(PortId)
-                    .filter(|port| *port != from)
-                    .for_each(|port| self.send_out(now, port, frame));
+            Way::Flood => self.flood(now, from, frame),
+            Way::AlongTheWire => {
+                if self.ports.iter().filter(|port| !matches!(port.end, End::Nothing)).count() == 2 {
+                    self.flood(now, from, frame);
+                }
             }
             Way::Nowhere => {}
         }
+    }
+
+    fn flood(&mut self, now: Instant, from: PortId, frame: &Frame) {
+        let others = (0..self.ports.len()).map(PortId).filter(|port| *port != from);
+        others.for_each(|port| self.send_out(now, port, frame));
     }
 
     fn send_out(&mut self, now: Instant, id: PortId, frame: &Frame) {
@@ -424,7 +443,11 @@ impl Core {
         if let Some(capture) = &mut port.capture {
             let _ = capture.write(&frame);
         }
-        let Some(frame) = port.vlan.map_or(Some(Arc::clone(&frame)), |vlan| vlan.untag(&frame)) else { return };
+        let frame = match port.vlan {
+            Some(vlan) => vlan.untag(&frame),
+            None => Some(frame),
+        };
+        let Some(frame) = frame else { return };
         match &mut port.end {
             End::Nic(nic) => {
                 nic.deliver(&frame);
@@ -453,7 +476,7 @@ impl Core {
     }
 
     /// Something can be read, or somebody connects.
-    fn take_event(&mut self, Token(token): Token, shared: &Shared) {
+    fn take_event(&mut self, token: usize, shared: &Shared) {
         match self.ports.get_mut(token / 2).map(|port| &mut port.end) {
             Some(End::Nic(nic)) if token.is_multiple_of(2) => {
                 nic.accept(&shared.registry);
@@ -493,7 +516,7 @@ fn run(mut poll: Poll, shared: &Shared) {
             return;
         }
         for event in events.iter().filter(|event| event.token() != WAKER) {
-            core.take_event(event.token(), shared);
+            core.take_event(event.token().0, shared);
         }
         core.turn(Instant::now(), &shared.registry);
         core.flush(&shared.registry);

@@ -1,4 +1,4 @@
-//! What a frame says to an attacker, read without trust. It never answers.
+//! What a frame says to an attacker or to who reads a test's failure, read without trust. It never answers.
 
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Message,
@@ -148,6 +148,55 @@ fn ports(bytes: &[u8]) -> Option<(u16, u16)> {
     Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
 }
 
+/// A frame in a line for people.
+pub(super) fn summary(frame: &[u8]) -> String {
+    let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return format!("{} bytes", frame.len()) };
+    let ends = format!("{} > {}", ethernet.src_addr(), ethernet.dst_addr());
+    let kind = u16::from(ethernet.ethertype());
+    let what = match observe(frame).map(|seen| seen.what) {
+        Some(What::Asks { target, asker }) => format!("who has {target}? {asker} asks"),
+        Some(What::Tells { address }) => format!("{address} is here"),
+        Some(What::Segment { from, from_port, to_port, syn, ack, rst, .. }) => {
+            let flags: String = [(syn, " SYN"), (ack, " ACK"), (rst, " RST")]
+                .into_iter()
+                .filter_map(|(set, name)| set.then_some(name))
+                .collect();
+            format!("TCP from {from} port {from_port} to port {to_port}{flags}")
+        }
+        Some(What::Datagram { from, from_port, to_port }) => {
+            format!("UDP from {from} port {from_port} to port {to_port}")
+        }
+        Some(What::Unreachable { from, to_port, .. }) => {
+            format!("{from} says that port {to_port} is unreachable")
+        }
+        Some(What::Other) | None => other(&ethernet),
+    };
+    format!("{ends} {kind:#06x}: {what}, {} bytes", frame.len())
+}
+
+fn other(ethernet: &EthernetFrame<&[u8]>) -> String {
+    let payload = ethernet.payload();
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => Ipv4Packet::new_checked(payload).map_or_else(
+            |_| "broken IPv4".to_owned(),
+            |packet| format!("{} from {} to {}", packet.next_header(), packet.src_addr(), packet.dst_addr()),
+        ),
+        EthernetProtocol::Ipv6 => Ipv6Packet::new_checked(payload).map_or_else(
+            |_| "broken IPv6".to_owned(),
+            |packet| {
+                let kind = match (packet.next_header(), packet.payload().first()) {
+                    (IpProtocol::Icmpv6, Some(kind)) => format!(" type {kind}"),
+                    _ => String::new(),
+                };
+                let (from, to) = (packet.src_addr(), packet.dst_addr());
+                format!("{}{kind} from {from} to {to}", packet.next_header())
+            },
+        ),
+        EthernetProtocol::Arp => "other ARP".to_owned(),
+        EthernetProtocol::Unknown(_) => "other".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::packet::{self, Route};
@@ -183,8 +232,10 @@ mod tests {
             to: ROUTES[0].1,
         };
         let frame = packet::udp(route, 7, 9, &[0x45; 100]);
+        assert!(summary(&frame).contains("UDP from 10.0.0.1 port 7 to port 9"), "{}", summary(&frame));
         for length in 0..frame.len() {
             observe(frame.get(..length).unwrap());
+            summary(frame.get(..length).unwrap());
             let mut damaged = frame.clone();
             for value in [0, 1, 0x0f, 0x45, 0x80, 0xff] {
                 *damaged.get_mut(length).unwrap() = value;

@@ -58,8 +58,9 @@ pub(super) fn ask_for(target: IpAddr, from_mac: EthernetAddress, from: IpAddr) -
         }
         (IpAddr::V6(target), _) => {
             let from = if let IpAddr::V6(from) = from { from } else { Ipv6Addr::UNSPECIFIED };
-            let solicitation =
-                NdiscRepr::NeighborSolicit { target_addr: target, lladdr: Some(from_mac.into()) };
+            // Who has no address yet must not say his hardware address (RFC 4861 section 4.3).
+            let lladdr = (!from.is_unspecified()).then(|| from_mac.into());
+            let solicitation = NdiscRepr::NeighborSolicit { target_addr: target, lladdr };
             let group = solicited_node(target);
             ndisc(from_mac, from, multicast_mac(group), group, solicitation)
         }
@@ -89,6 +90,47 @@ pub(super) fn tell(route: Route) -> Option<Vec<u8>> {
         }
         _ => None,
     }
+}
+
+/// The news to all that an address is ours (an ARP announcement, RFC 5227 section 2.3; an unsolicited advertisement).
+pub(super) fn announce(address: IpAddr, mac: EthernetAddress) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => {
+            let nobody = (EthernetAddress([0; 6]), address);
+            arp(ArpOperation::Request, EthernetAddress::BROADCAST, (mac, address), nobody)
+        }
+        IpAddr::V6(address) => {
+            let advert = NdiscRepr::NeighborAdvert {
+                flags: NdiscNeighborFlags::OVERRIDE,
+                target_addr: address,
+                lladdr: Some(mac.into()),
+            };
+            ndisc(mac, address, multicast_mac(ALL_NODES), ALL_NODES, advert)
+        }
+    }
+}
+
+/// RFC 4291 section 2.7.1.
+pub(super) const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// An `ICMPv6` message from its bytes, whose checksum is filled in. The hop limit is 255. What is no whole message is filled
+/// up to the length of a header.
+pub(super) fn icmpv6(from_mac: EthernetAddress, from: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> Vec<u8> {
+    let to_mac = if to.is_multicast() { multicast_mac(to) } else { EthernetAddress::BROADCAST };
+    let route = Route { from_mac, to_mac, from: from.into(), to: to.into() };
+    ip(route, IpProtocol::Icmpv6, message.len().max(8), 255, |payload| {
+        payload.iter_mut().zip(message).for_each(|(to, from)| *to = *from);
+        Icmpv6Packet::new_unchecked(payload).fill_checksum(&from, &to);
+    })
+}
+
+/// The link-local address that follows from a hardware address (RFC 4291 appendix A).
+pub(super) fn link_local(mac: EthernetAddress) -> Ipv6Addr {
+    let mut octets = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 0];
+    octets[8..11].copy_from_slice(&mac.0[..3]);
+    octets[13..].copy_from_slice(&mac.0[3..]);
+    octets[8] ^= 2;
+    Ipv6Addr::from(octets)
 }
 
 type Neighbour = (EthernetAddress, Ipv4Addr);

@@ -14,6 +14,8 @@ pub enum Way {
     To(PortId),
     /// To every other port.
     Flood,
+    /// To the other end, if there is just one: it is for whoever is on this wire.
+    AlongTheWire,
     /// Nowhere.
     Nowhere,
 }
@@ -37,7 +39,7 @@ impl Switch {
             self.table.insert(source, from);
         }
         if is_link_local(destination) {
-            return Way::Nowhere;
+            return Way::AlongTheWire;
         }
         match self.table.get(&destination) {
             Some(port) if *port == from => Way::Nowhere,
@@ -52,7 +54,7 @@ impl Switch {
     }
 }
 
-/// Addresses that no bridge forwards (IEEE 802.1D section 7.12.6).
+/// Addresses that no bridge forwards (IEEE 802.1D section 7.12.6), such as those of LACP, LLDP and spanning trees.
 fn is_link_local(address: EthernetAddress) -> bool {
     matches!(address.0, [0x01, 0x80, 0xc2, 0x00, 0x00, last] if last < 0x10)
 }
@@ -89,6 +91,17 @@ mod tests {
         answer.get_mut(..6).unwrap().fill(0xff);
         assert_eq!(switch.forward(PortId(2), &answer), Way::Flood);
         assert_eq!(switch.forward(PortId(1), &[0xff; 11]), Way::Nowhere);
+    }
+
+    #[test]
+    fn what_is_for_the_neighbour_on_the_wire_is_told_apart() {
+        let mut lacp = frame(0, 10);
+        for last in [0_u8, 2, 0xe, 0xf] {
+            lacp.get_mut(..6).unwrap().copy_from_slice(&[0x01, 0x80, 0xc2, 0, 0, last]);
+            assert_eq!(Switch::default().forward(PortId(1), &lacp), Way::AlongTheWire);
+        }
+        lacp.get_mut(..6).unwrap().copy_from_slice(&[0x01, 0x80, 0xc2, 0, 0, 0x10]);
+        assert_eq!(Switch::default().forward(PortId(1), &lacp), Way::Flood);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::host::Host;
 use super::network::Signal;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -45,6 +45,15 @@ impl UdpSocket {
         let to = to.into();
         let sent =
             self.host.with(|stack| stack.sockets.get_mut::<udp::Socket>(self.handle).send_slice(data, to));
+        sent.map_err(|error| self.host.refuse("send a datagram", &format!("{to}: {error}")))
+    }
+
+    /// Sends a datagram that claims to come from another address, with this socket's port.
+    pub fn send_from(&self, data: &[u8], from: IpAddr, to: impl Into<SocketAddr>) -> Result<(), NetError> {
+        let to = to.into();
+        let meta = udp::UdpMetadata { local_address: Some(from.into()), ..udp::UdpMetadata::from(to) };
+        let sent =
+            self.host.with(|stack| stack.sockets.get_mut::<udp::Socket>(self.handle).send_slice(data, meta));
         sent.map_err(|error| self.host.refuse("send a datagram", &format!("{to}: {error}")))
     }
 

@@ -1,15 +1,18 @@
 //! A DHCPv4 server for tests (RFC 2131): gives leases, counts what it sees, misbehaves when told. It serves no relay agents.
 
+mod hostile;
 mod message;
 mod pool;
 mod service;
 
+pub use hostile::{Asked, HostileDhcp};
 pub(super) use service::DhcpService;
 
 use super::NetError;
 use super::host::Host;
 use super::network::Signal;
-use smoltcp::wire::{DhcpMessageType, EthernetAddress};
+pub use smoltcp::wire::DhcpMessageType;
+use smoltcp::wire::EthernetAddress;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,6 +82,10 @@ pub enum DhcpBehaviour {
     Refuse,
     /// It offers, and then never answers a request.
     OfferOnly,
+    /// It gives leases, and then never answers who would renew one.
+    NoRenewal,
+    /// It gives leases, and then refuses who would renew one (NAK).
+    RefuseRenewal,
 }
 
 /// What a server has seen and sent.

@@ -120,12 +120,14 @@ impl DhcpService {
             self.pool.release(key);
             return None;
         }
-        match self.behaviour {
-            DhcpBehaviour::Normal => {}
-            DhcpBehaviour::Silent | DhcpBehaviour::OfferOnly => return None,
-            DhcpBehaviour::Refuse => return self.refuse(asked),
-        }
         let has = Some(asked.has).filter(|address| !address.is_unspecified());
+        match self.behaviour {
+            DhcpBehaviour::Silent | DhcpBehaviour::OfferOnly => return None,
+            DhcpBehaviour::NoRenewal if has.is_some() => return None,
+            DhcpBehaviour::Refuse => return self.refuse(asked),
+            DhcpBehaviour::RefuseRenewal if has.is_some() => return self.refuse(asked),
+            DhcpBehaviour::Normal | DhcpBehaviour::NoRenewal | DhcpBehaviour::RefuseRenewal => {}
+        }
         let address = asked.requested().or(has)?;
         let usable = self.range().any(|any| any == address) && self.pool.is_free(address, key, now);
         if !usable {
@@ -252,6 +254,23 @@ mod tests {
         assert!(service.answer(&frame(&unknown), now).is_none(), "another server may know this client");
         assert!(service.answer(&frame(&DISCOVER), now).is_some());
         assert!(service.answer(&frame(&unknown), now).is_some(), "now it is known, and that address is free");
+    }
+
+    #[test]
+    fn a_server_that_gives_no_renewal_gives_leases_first() {
+        for (behaviour, naks) in [(DhcpBehaviour::NoRenewal, 0), (DhcpBehaviour::RefuseRenewal, 1)] {
+            let mut service = service(DhcpConfig::pool([10, 0, 0, 100], 5));
+            service.set_behaviour(behaviour);
+            let now = Instant::now();
+            service.answer(&frame(&DISCOVER), now);
+            let selects = [53, 1, 3, 50, 4, 10, 0, 0, 100, 54, 4, 10, 0, 0, 1];
+            assert!(service.answer(&frame(&selects), now).is_some());
+            let mut renews = frame(&[53, 1, 3]);
+            // The client's address, behind the headers of Ethernet, IPv4 and UDP.
+            renews.get_mut(54..58).unwrap().copy_from_slice(&[10, 0, 0, 100]);
+            assert_eq!(service.answer(&renews, now).is_some(), naks > 0);
+            assert_eq!((service.counters().ack, service.counters().nak), (1, naks));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How a namespace is connected to a network: its device's addresses. It never connects it.
 
 use super::super::host::named_address;
+use super::super::packet::link_local;
 use super::super::vlan::Vlan;
 use smoltcp::wire::EthernetAddress;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -112,10 +113,4 @@ impl NamespaceConfig {
         }));
         commands.join("\n") + "\n"
     }
-}
-
-/// RFC 4291 appendix A.
-fn link_local(mac: EthernetAddress) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac.0;
-    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }

@@ -9,8 +9,8 @@
 //! An ordinary user makes both namespaces in one of users, in which his number is root's; for root they belong to the
 //! machine's own. A pair of virtual Ethernet devices needs no file under /dev, whose mode differs between systems. The packet
 //! socket is opened inside, by a child between fork and exec, and handed out: it keeps working in a process that has no
-//! rights in the namespace. Programs that give their rights away must be told to stay root (`dnsmasq --user=root`,
-//! `chronyd -u root`): in a namespace of users with one user there is no other.
+//! rights in the namespace. Programs that give their rights away must be told to stay root (`dnsmasq --no-daemon`,
+//! `chronyd -u root`): in a namespace of users with one user there is no other, and groups cannot be set.
 
 mod config;
 mod program;
@@ -188,11 +188,11 @@ impl Namespace {
     /// Has `ip` do this in a namespace, and returns a packet socket of that namespace.
     fn configure(&self, namespace: &File, name: &str, commands: &str) -> Result<OwnedFd, LabError> {
         let batch = self.write(&format!("{name}.ip"), commands)?;
-        let (ours, theirs) =
-            UnixStream::pair().map_err(|error| LabError::System("make a socket", error))?;
+        let (ours, theirs) = UnixStream::pair().map_err(|error| LabError::System("make a socket", error))?;
         let mut command = Command::new("ip");
         command.arg("-batch").arg(&batch).env("PATH", path_with_sbin(std::env::var("PATH").ok()));
-        let program = self.start(command, namespace, Some(theirs.into()))?;
+        // Where rights in a namespace of users are forbidden, it can be made and is of no use.
+        let program = self.start(command, namespace, Some(theirs.into())).map_err(not_allowed)?;
         program.finish(within(SET_UP_WITHIN))?;
         sys::receive_descriptor(ours.as_fd())
             .map_err(|error| LabError::System("take a socket out of the namespace", error))
@@ -243,10 +243,17 @@ fn sleeper(users: Option<&File>, new_users: bool) -> Result<Process, LabError> {
     let mut command = Command::new("sleep");
     command.arg("infinity");
     sys::run_in_namespaces(&mut command, Namespaces { enter, make, maps, packet_socket_to: None });
-    Process::start(command, Vec::new()).map_err(|error| match error {
-        LabError::Start { source, .. } => LabError::Namespace(source),
+    Process::start(command, Vec::new()).map_err(not_allowed)
+}
+
+/// The error of a child that failed before its program started. That there is no such program is another matter.
+fn not_allowed(error: LabError) -> LabError {
+    match error {
+        LabError::Start { source, .. } if source.kind() != std::io::ErrorKind::NotFound => {
+            LabError::Namespace(source)
+        }
         other => other,
-    })
+    }
 }
 
 /// The namespace that a process is in.
