@@ -22,6 +22,8 @@ mod check;
 mod json;
 mod names;
 mod ports;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use json::{from_json, from_value};
 

@@ -312,7 +312,7 @@ fn check_route(faults: &mut Faults, field: &str, interface: &Interface, route: &
         let right =
             format!("{}, or /{} for a single host", route.to.network(), if v4(route) { 32 } else { 128 });
         faults.add(&to, format!("{} has bits beyond its prefix", route.to), right);
-    } else if !default && !(is_host(route.to.address()) || route.to.address().is_unspecified()) {
+    } else if !(default || is_host(route.to.address()) || route.to.address().is_unspecified()) {
         faults.add(
             &to,
             format!("{} is not reached by a route", route.to),

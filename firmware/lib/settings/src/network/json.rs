@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 
 /// What is right for a largest packet.
 pub(super) const MTU_RIGHT: &str = "a whole number from 576 to 9216, as 1500";
+/// What is right for a choice that has fields.
+const CHOICE_RIGHT: &str = "an object with its fields, as {\"dhcp\": {}}";
 /// What is right for a VLAN's number.
 pub(super) const VLAN_RIGHT: &str = "a whole number from 1 to 4094";
 
@@ -45,7 +47,13 @@ fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldEr
     let path = error.path().to_string();
     let field = if path == "." { "(all)" } else { path.as_str() };
     let inner = error.inner();
-    let (wrong, right) = sentence(inner);
+    let (wrong, mut right) = sentence(inner);
+    // Serde knows the type that a number comes in, and not its range.
+    match field.rsplit('.').next() {
+        Some("mtu") => MTU_RIGHT.clone_into(&mut right),
+        Some("id") => VLAN_RIGHT.clone_into(&mut right),
+        _ => {}
+    }
     if inner.is_syntax() || inner.is_eof() {
         let wrong = format!("{wrong} (line {}, column {})", inner.line(), inner.column());
         return FieldError::new(field, wrong, "JSON, as the appliance itself writes it");
@@ -74,6 +82,10 @@ fn sentence(error: &serde_json::Error) -> (String, String) {
             return (wrong.to_owned(), right.to_owned());
         }
     }
+    // A choice without fields of its own, where the choice has some.
+    if text.starts_with("invalid type: unit variant") {
+        return ("this choice stands alone".to_owned(), CHOICE_RIGHT.to_owned());
+    }
     if let Some((wrong, expected)) = text.rsplit_once(", expected ") {
         return (printable(wrong, 160), in_words(expected));
     }
@@ -92,7 +104,9 @@ fn in_words(expected: &str) -> String {
         "a boolean" => "true or false".to_owned(),
         "a string" => "text in quotes".to_owned(),
         "a sequence" => "a list in square brackets".to_owned(),
+        "unit" | "unit variant" => "the word alone in quotes".to_owned(),
         "a map" | "map" => "an object in curly brackets".to_owned(),
+        object if object.starts_with("struct ") => "an object in curly brackets".to_owned(),
         other => printable(other, 200),
     }
 }
