@@ -7,20 +7,24 @@
 //! Bytes on the wire (`frame`) are apart from their meaning (`message`) and from who may send them (`table`). A server
 //! answers a request that the table does not list with [`Reply::Refused`], and logs it.
 
+mod build;
 pub mod client;
 pub mod frame;
 mod inherited;
 pub mod logger;
 pub mod message;
+pub mod network;
 pub mod role;
 pub mod server;
 pub mod table;
 
+pub use build::BUILD_TIME;
 pub use inherited::inherited_listener;
 pub use message::{
-    Announcement, ClockState, DataState, Event, Level, LogLine, Port, Power, Refusal, Reply, Request,
-    RoleState, RoleStatus, SystemStatus,
+    Announcement, ClockCorrection, ClockState, DataState, Event, Level, LogLine, Power, Refusal, Reply,
+    Request, RoleState, RoleStatus, SystemStatus,
 };
+pub use network::{ChangeId, NetworkStatus, PendingChange, Port};
 pub use role::Role;
 pub use table::{Ask, may};
 

@@ -1,7 +1,13 @@
 //! What can be said on the bus. Types only: it never reads, writes or decides.
 
+use crate::network::{ChangeId, NetworkStatus, PendingChange};
 use crate::role::Role;
+use drawbridge_settings::FieldError;
+use drawbridge_settings::network::{HostName, NetworkSettings};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+pub use crate::network::{PORTS_MOST, Port};
 
 /// A question or an order to a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,9 +28,43 @@ pub enum Request {
     },
     /// To init: end everything in order, then restart or switch off.
     Power(Power),
+    /// To init: the clock is off by so much, by the word of time servers.
+    CorrectClock(ClockCorrection),
+    /// To init: the name of the host.
+    HostName(HostName),
     /// To network: the ports as they are now.
     Ports,
+    /// To network: ports, settings in force and what is under way.
+    Network,
+    /// To network: the settings in force, as they are kept.
+    NetworkSettings,
+    /// To network: apply these settings; they are taken back by themselves unless [`Request::ConfirmNetwork`] comes in time.
+    /// Answered with [`Reply::Pending`] or [`Reply::Invalid`].
+    ChangeNetwork(Box<NetworkSettings>),
+    /// To network: the change works and stays. To be sent over the new configuration.
+    ConfirmNetwork(ChangeId),
+    /// To network: take the change back now.
+    RevertNetwork(ChangeId),
+    /// To network: the addresses of a name (RFC 1035, at most 253 bytes), or of an address itself.
+    Resolve {
+        /// The name.
+        name: String,
+        /// The interface whose servers are asked, by the name that the settings give it; none: by the order of ports.
+        interface: Option<String>,
+    },
 }
+
+/// What time servers have said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockCorrection {
+    /// How much later it is than the clock says, in nanoseconds (negative: earlier).
+    pub nanoseconds: i64,
+    /// Whose word it is (at most [`TIME_SERVERS_MOST`]).
+    pub servers: Vec<String>,
+}
+
+/// The most time servers that are asked.
+pub const TIME_SERVERS_MOST: usize = 8;
 
 /// The most log lines that one reply carries: 256 lines of [`LOG_LINE_BYTES`] fit a frame.
 pub const LOG_LINES_A_REPLY: u16 = 200;
@@ -50,24 +90,6 @@ pub enum Announcement {
     Ports(Vec<Port>),
 }
 
-/// The most ports that are handled; further ones are named in the log and left alone.
-pub const PORTS_MOST: usize = 64;
-
-/// An Ethernet port as it is now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Port {
-    /// The kernel's name, `eth0`. It follows probe order: never a key for settings.
-    pub name: String,
-    /// The hardware address.
-    pub mac: [u8; 6],
-    /// The driver, `e1000e`; empty when the kernel does not say.
-    pub driver: String,
-    /// Whether a cable with a live other end is in.
-    pub carrier: bool,
-    /// Addresses with prefix length.
-    pub addresses: Vec<(std::net::IpAddr, u8)>,
-}
-
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
@@ -79,6 +101,18 @@ pub enum Reply {
     Log(Vec<LogLine>),
     /// To [`Request::Ports`].
     Ports(Vec<Port>),
+    /// To [`Request::Network`].
+    Network(Box<NetworkStatus>),
+    /// To [`Request::NetworkSettings`].
+    NetworkSettings(Box<NetworkSettings>),
+    /// To [`Request::ChangeNetwork`]: applied, and to be confirmed.
+    Pending(PendingChange),
+    /// To [`Request::ChangeNetwork`]: nothing was changed; every fault, with its field.
+    Invalid(Vec<FieldError>),
+    /// To [`Request::Resolve`].
+    Addresses(Vec<IpAddr>),
+    /// To [`Request::Resolve`]: no address, and why, as a sentence.
+    Unresolved(String),
     /// Not done, and why.
     Refused(Refusal),
 }
@@ -138,6 +172,8 @@ pub struct RoleStatus {
     pub pid: u32,
     /// How often it was started since boot.
     pub starts: u32,
+    /// What its processes hold of memory, in KiB, as the kernel counts it for their control group; 0 when it does not say.
+    pub memory_kib: u64,
     /// How it last ended, as a sentence; empty when it never did.
     pub last_end: String,
 }
@@ -173,6 +209,15 @@ pub enum ClockState {
     Ceiling {
         /// What the hardware clock said, seconds since 1970.
         hardware: i64,
+    },
+    /// Time servers were asked.
+    Synchronised {
+        /// Whose word it is.
+        servers: Vec<String>,
+        /// The last correction, in milliseconds.
+        milliseconds: i64,
+        /// When it was made, in seconds since the kernel started.
+        at_seconds: u64,
     },
 }
 

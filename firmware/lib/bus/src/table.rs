@@ -16,8 +16,20 @@ pub enum Ask {
     Log,
     /// [`Request::Power`]
     Power,
+    /// [`Request::CorrectClock`]
+    CorrectClock,
+    /// [`Request::HostName`]
+    HostName,
     /// [`Request::Ports`]
     Ports,
+    /// [`Request::Network`]
+    Network,
+    /// [`Request::NetworkSettings`]
+    NetworkSettings,
+    /// [`Request::ChangeNetwork`], [`Request::ConfirmNetwork`] and [`Request::RevertNetwork`]
+    ChangeNetwork,
+    /// [`Request::Resolve`]
+    Resolve,
 }
 
 impl Request {
@@ -29,7 +41,15 @@ impl Request {
             Request::Status => Ask::Status,
             Request::Log { .. } => Ask::Log,
             Request::Power(_) => Ask::Power,
+            Request::CorrectClock(_) => Ask::CorrectClock,
+            Request::HostName(_) => Ask::HostName,
             Request::Ports => Ask::Ports,
+            Request::Network => Ask::Network,
+            Request::NetworkSettings => Ask::NetworkSettings,
+            Request::ChangeNetwork(_) | Request::ConfirmNetwork(_) | Request::RevertNetwork(_) => {
+                Ask::ChangeNetwork
+            }
+            Request::Resolve { .. } => Ask::Resolve,
         }
     }
 }
@@ -38,11 +58,17 @@ impl Request {
 const MAY: &[(Role, Role, Ask)] = &[
     (Role::Network, Role::Init, Ask::Ready),
     (Role::Network, Role::Init, Ask::Announce), // addresses on serial line and screen
+    (Role::Network, Role::Init, Ask::CorrectClock), // what time servers say; init decides what is believed
+    (Role::Network, Role::Init, Ask::HostName), // the kernel's host name is root's to set
     (Role::Console, Role::Init, Ask::Ready),
     (Role::Console, Role::Init, Ask::Announce), // the certificate's fingerprint on serial line and screen
     (Role::Console, Role::Init, Ask::Status),   // the status page
     (Role::Console, Role::Init, Ask::Log),      // the log, for whoever has logged in
     (Role::Console, Role::Network, Ask::Ports), // the status page
+    (Role::Console, Role::Network, Ask::Network), // the pages of the network
+    (Role::Console, Role::Network, Ask::NetworkSettings),
+    (Role::Console, Role::Network, Ask::ChangeNetwork),
+    (Role::Console, Role::Network, Ask::Resolve), // tests of a path, and the array's name
 ];
 
 /// Whether `caller` may ask `asked` this.

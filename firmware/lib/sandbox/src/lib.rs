@@ -30,6 +30,8 @@ pub struct Profile {
     pub files: &'static [File],
     /// The TCP ports it may listen on.
     pub listens: &'static [u16],
+    /// The TCP ports, of whatever host, that it may connect to.
+    pub connects: &'static [u16],
     /// Whether it sees the machine's network at all; if not, it has an empty one of its own.
     pub network: bool,
     /// Bounds on what it may use up.

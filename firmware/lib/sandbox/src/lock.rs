@@ -68,12 +68,18 @@ fn lock_files(profile: &Profile) -> Result<(), SandboxError> {
     for port in profile.listens {
         rules = rules.add_rule(NetPort::new(*port, AccessNet::BindTcp)).map_err(|error| failed(&error))?;
     }
+    for port in profile.connects {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp)).map_err(|error| failed(&error))?;
+    }
     let status = rules.restrict_self().map_err(|error| failed(&error))?;
     if status.ruleset != RulesetStatus::FullyEnforced {
         return Err(SandboxError::Landlock("it enforces only a part".to_owned()));
     }
     Ok(())
 }
+
+/// Of a socket's type, what says the kind: the rest are flags (`SOCK_TYPE_MASK` of linux/net.h).
+const KIND: SeccompCmpOp = SeccompCmpOp::MaskedEq(0xf);
 
 /// The filter: what is not listed ends the process at once (SIGSYS), which init sees, logs and counts.
 fn lock_calls(profile: &Profile) -> Result<(), SandboxError> {
@@ -87,6 +93,15 @@ fn lock_calls(profile: &Profile) -> Result<(), SandboxError> {
             .and_then(|condition| SeccompRule::new(vec![condition]))
             .map_err(|error| failed(&error))
     };
+    let both =
+        |one: (u8, SeccompCmpOp, u64), other: (u8, SeccompCmpOp, u64)| -> Result<SeccompRule, SandboxError> {
+            let condition = |(argument, compare, value): (u8, SeccompCmpOp, u64)| {
+                SeccompCondition::new(argument, SeccompCmpArgLen::Qword, compare, value)
+            };
+            condition(one)
+                .and_then(|one| SeccompRule::new(vec![one, condition(other)?]))
+                .map_err(|error| failed(&error))
+        };
     let bits = |bits: i32| u64::from(bits.cast_unsigned());
     // Memory is written or executed, never both, and what is executed is the one binary that was started.
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
@@ -105,8 +120,18 @@ fn lock_calls(profile: &Profile) -> Result<(), SandboxError> {
     rules.insert(libc::SYS_prlimit64, vec![rule(2, SeccompCmpOp::Eq, 0)?]);
     let families: Vec<i32> = profile.calls.iter().flat_map(|group| group.families()).copied().collect();
     if !families.is_empty() {
-        let some = families.iter().map(|family| rule(0, SeccompCmpOp::Eq, bits(*family)));
-        rules.insert(libc::SYS_socket, some.collect::<Result<_, _>>()?);
+        let mut some = Vec::new();
+        for family in families {
+            if !matches!(family, libc::AF_INET | libc::AF_INET6) {
+                some.push(rule(0, SeccompCmpOp::Eq, bits(family))?);
+                continue;
+            }
+            // Packets of any making are for sockets of the packet family; these are for UDP and TCP.
+            for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
+                some.push(both((0, SeccompCmpOp::Eq, bits(family)), (1, KIND, bits(kind)))?);
+            }
+        }
+        rules.insert(libc::SYS_socket, some);
         // socketpair is how tokio makes its signal pipe.
         rules.insert(libc::SYS_socketpair, vec![rule(0, SeccompCmpOp::Eq, bits(libc::AF_UNIX))?]);
     }

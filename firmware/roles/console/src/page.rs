@@ -104,10 +104,14 @@ fn ports(page: &mut Html, ports: Result<&[Port], &String>) {
             page.raw("<div class=\"ports\">\n");
             for port in ports {
                 page.raw("<article>\n<h3>");
-                page.text(&port.name);
+                page.text(&port.interface);
                 page.raw("</h3>\n<dl>\n");
-                entry(page, "Cable", if port.carrier { "connected" } else { "not connected" });
+                entry(page, "For", &words::roles(&port.roles));
+                entry(page, "Cable", &words::cable(port.carrier, port.megabits));
                 entry(page, "Addresses", &words::addresses(&port.addresses));
+                for remark in &port.remarks {
+                    entry(page, "Note", remark);
+                }
                 entry(page, "Hardware address", &words::hexadecimal(&port.mac));
                 if !port.driver.is_empty() {
                     entry(page, "Driver", &port.driver);
@@ -147,9 +151,10 @@ fn entry(page: &mut Html, term: &'static str, description: &str) {
 mod tests {
     use super::*;
     use drawbridge_bus::{ClockState, DataState, Role};
+    use drawbridge_settings::network::PortRole;
 
     fn role(role: Role, state: RoleState) -> RoleStatus {
-        RoleStatus { role, state, pid: 9, starts: 3, last_end: "SECRET-END".to_owned() }
+        RoleStatus { role, state, pid: 9, starts: 3, memory_kib: 4096, last_end: "SECRET-END".to_owned() }
     }
 
     fn facts() -> Facts {
@@ -166,6 +171,12 @@ mod tests {
             }),
             ports: Ok(vec![Port {
                 name: "eth0".to_owned(),
+                interface: "office".to_owned(),
+                roles: vec![PortRole::Management, PortRole::Uplink],
+                pci: String::new(),
+                megabits: Some(1000),
+                mtu: 1500,
+                remarks: vec!["10.0.1.5 by DHCP from 10.0.1.1".to_owned()],
                 mac: [0x52, 0x54, 0, 1, 2, 3],
                 driver: "e1000e".to_owned(),
                 carrier: true,
@@ -181,9 +192,19 @@ mod tests {
     #[test]
     fn a_healthy_system_says_so_and_shows_its_ports() {
         let page = page(&facts());
-        for shown in
-            ["All is well", "1.2.3", "vda3", "i6300esb", "10.0.1.5/24", "52:54:00:01:02:03", "AB:AB:AB"]
-        {
+        for shown in [
+            "All is well",
+            "1.2.3",
+            "vda3",
+            "office",
+            "management, uplink",
+            "1000 Mbit/s",
+            "by DHCP from 10.0.1.1",
+            "i6300esb",
+            "10.0.1.5/24",
+            "52:54:00:01:02:03",
+            "AB:AB:AB",
+        ] {
             assert!(page.contains(shown), "{shown}");
         }
         assert!(!page.contains("Needs attention"));
@@ -197,7 +218,8 @@ mod tests {
         system.version = evil.to_owned();
         system.watchdogs = vec![evil.to_owned()];
         system.data = DataState::Volatile { reason: evil.to_owned() };
-        facts.ports.as_mut().unwrap()[0].name = evil.to_owned();
+        facts.ports.as_mut().unwrap()[0].interface = evil.to_owned();
+        facts.ports.as_mut().unwrap()[0].remarks = vec![evil.to_owned()];
         facts.ports.as_mut().unwrap()[0].driver = evil.to_owned();
         let known = page(&facts);
         assert!(!known.contains("<script") && known.contains("&lt;script&gt;"));

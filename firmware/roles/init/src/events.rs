@@ -8,7 +8,8 @@ use crate::shutdown::{self, Shutdown, Stage};
 use crate::supervision::Due;
 use crate::{buttons, clock, data, fatal, logs, watchdog};
 use drawbridge_bus::{
-    Announcement, DataState, Event, Power, Refusal, Reply, Request, Role, SystemStatus, server,
+    Announcement, ClockCorrection, ClockState, DataState, Event, Power, Refusal, Reply, Request, Role,
+    SystemStatus, server,
 };
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -45,7 +46,7 @@ struct Init {
     bus: Option<Bus>,
     screen: Screen,
     shutdown: Option<Shutdown>,
-    clock: drawbridge_bus::ClockState,
+    clock: ClockState,
     data: DataState,
     last_failure: Option<String>,
     feed_at: u64,
@@ -297,7 +298,42 @@ impl Init {
                 self.end(*power, &format!("The {} role asked for it.", asked.caller));
                 Reply::Done
             }
-            Request::Ports => Reply::Refused(Refusal::NotMine),
+            Request::CorrectClock(correction) => self.correct_clock(correction),
+            Request::HostName(name) => match nix::unistd::sethostname(name.as_str()) {
+                Ok(()) => Reply::Done,
+                Err(error) => {
+                    log::warn!("the host cannot be named {name}: {error}");
+                    Reply::Refused(Refusal::NotNow)
+                }
+            },
+            Request::Ports
+            | Request::Network
+            | Request::NetworkSettings
+            | Request::ChangeNetwork(_)
+            | Request::ConfirmNetwork(_)
+            | Request::RevertNetwork(_)
+            | Request::Resolve { .. } => Reply::Refused(Refusal::NotMine),
+        }
+    }
+
+    fn correct_clock(&mut self, correction: &ClockCorrection) -> Reply {
+        match clock::correct_by_network(correction) {
+            Ok(state) => {
+                // Each correction of a running clock is small and no news; one that sets it is.
+                let news = !matches!(self.clock, ClockState::Synchronised { .. }) || clock::sets(correction);
+                self.clock = state;
+                if news {
+                    log::info!("{}", clock::sentence(&self.clock));
+                    if let Err(error) = clock::save(&data::own_folder()) {
+                        log::warn!("the time could not be kept: {error}");
+                    }
+                }
+                Reply::Done
+            }
+            Err(error) => {
+                log::warn!("{error}");
+                Reply::Refused(Refusal::NotNow)
+            }
         }
     }
 

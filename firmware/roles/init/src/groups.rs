@@ -31,6 +31,12 @@ pub(crate) fn make(profile: &Profile) {
     }
 }
 
+/// What the group holds of memory, in KiB; 0 when the kernel does not say.
+pub(crate) fn memory_kib(name: &str) -> u64 {
+    let bytes = fs::read_to_string(folder(name).join("memory.current")).ok();
+    bytes.and_then(|bytes| bytes.trim().parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
 /// Ends every process of the group at once (KILL), those that the role has started included.
 pub(crate) fn kill(name: &str) {
     if let Err(error) = fs::write(folder(name).join("cgroup.kill"), "1") {

@@ -5,6 +5,7 @@
 //! - `init-panic@S`, `init-abort@S`, `init-hang@S`: init panics, dies, or stops turning;
 //! - `kill:ROLE@S`: the role gets KILL;
 //! - `dies:ROLE`: the role gets KILL whenever it runs;
+//! - `bus`: whoever is at the second serial line may ask what the console may ask (see `gateway`);
 //! - `measure@S`: for a minute from then on, memory in use, context switches and interrupts are counted and logged;
 //! - `attempts:ROLE@S`: each of [`ATTEMPTS`] is tried, one process each, in the role's own sandbox, and how it ended is
 //!   logged.
@@ -16,9 +17,11 @@ use mio::Registry;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use std::collections::VecDeque;
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 pub mod attempts;
+mod gateway;
 
 pub use attempts::{ATTEMPTS, attempt};
 
@@ -30,6 +33,7 @@ enum Fault {
     Kill(Role),
     Dies(Role),
     Attempts(Role),
+    Bus,
     Measure,
     Measured(Counts),
 }
@@ -76,6 +80,7 @@ fn parse(command_line: &str) -> Vec<(u64, Fault)> {
             ("kill", Some(role)) => Fault::Kill(role),
             ("dies", Some(role)) => Fault::Dies(role),
             ("attempts", Some(role)) => Fault::Attempts(role),
+            ("bus", _) => Fault::Bus,
             ("measure", _) => Fault::Measure,
             _ => return None,
         };
@@ -85,10 +90,11 @@ fn parse(command_line: &str) -> Vec<(u64, Fault)> {
 }
 
 impl Lab {
-    /// `failed` says whether the last run ended in a failure.
+    /// `failed` says whether the last run ended in a failure, a power cut among them: then only questions are answered.
     pub(crate) fn from_command_line(failed: bool) -> Self {
         let command_line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-        let faults = if failed { Vec::new() } else { parse(&command_line) };
+        let mut faults = parse(&command_line);
+        faults.retain(|(_, fault)| !failed || *fault == Fault::Bus);
         Self { faults, ..Self::default() }
     }
 
@@ -129,6 +135,7 @@ impl Lab {
                     process(*role).inspect(|process| process.signal(Signal::SIGKILL));
                     self.faults.push((at, fault));
                 }
+                Fault::Bus => self.open_gateway(tokens, registry),
                 Fault::Measure => self.faults.push((at + 60_000, Fault::Measured(Counts::now()))),
                 Fault::Measured(before) => {
                     let after = Counts::now();
@@ -159,6 +166,20 @@ impl Lab {
             if self.attempts.is_empty() && self.running.is_none() {
                 log::info!("lab: attempts are over");
             }
+        }
+    }
+
+    fn open_gateway(&mut self, tokens: Tokens, registry: &Registry) {
+        let role = Role::Console;
+        let Some(profile) = table::profile(role) else { return };
+        let started = gateway::open()
+            .and_then(|line| start(profile, &[gateway::ARGUMENT], Some(line.as_fd()), tokens, registry));
+        match started {
+            Ok(process) => {
+                log::info!("lab: questions to the bus are answered on {}", gateway::DEVICE);
+                self.running = Some((role, gateway::ARGUMENT, process));
+            }
+            Err(error) => log::error!("lab: no questions to the bus: {error}"),
         }
     }
 

@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -90,7 +90,7 @@ impl Supervised {
     pub(crate) fn start(&mut self, registry: &Registry) {
         let now = crate::clock::since_boot();
         self.supervision.started(now);
-        match start(self.profile, &[self.role.name()], Some(&self.listener), self.tokens, registry) {
+        match start(self.profile, &[self.role.name()], Some(self.listener.as_fd()), self.tokens, registry) {
             Ok(process) => self.process = Some(process),
             Err(error) => self.has_ended(&format!("could not be started: {error}")),
         }
@@ -143,6 +143,7 @@ impl Supervised {
             state: self.supervision.state(crate::clock::since_boot()),
             pid: self.process.as_ref().map_or(0, |process| process.pid),
             starts: self.supervision.starts,
+            memory_kib: groups::memory_kib(self.profile.name),
             last_end: self.last_end.clone(),
         }
     }
@@ -177,11 +178,11 @@ impl Process {
     }
 }
 
-/// Starts the binary with these arguments in a role's sandbox.
+/// Starts the binary with these arguments in a role's sandbox. What it inherits it finds as descriptor [`LISTENER`].
 pub(crate) fn start(
     profile: &'static Profile,
     arguments: &[&str],
-    listener: Option<&UnixListener>,
+    inherited: Option<BorrowedFd<'_>>,
     tokens: Tokens,
     registry: &Registry,
 ) -> io::Result<Process> {
@@ -198,7 +199,7 @@ pub(crate) fn start(
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output);
-    let listening = listener.map(std::os::fd::AsRawFd::as_raw_fd);
+    let listening = inherited.map(|fd| fd.as_raw_fd());
     let group = groups::folder(profile.name);
     let pid = sys::spawn(command, move || {
         if let Some(listening) = listening {

@@ -76,6 +76,27 @@ pub(crate) mod ioctl {
         Ok(seconds)
     }
 
+    /// linux/rtc.h: `struct rtc_time`.
+    #[repr(C)]
+    pub(crate) struct RtcTime {
+        pub(crate) second: libc::c_int,
+        pub(crate) minute: libc::c_int,
+        pub(crate) hour: libc::c_int,
+        pub(crate) day: libc::c_int,
+        pub(crate) month: libc::c_int,
+        pub(crate) year: libc::c_int,
+        pub(crate) unused: [libc::c_int; 3],
+    }
+
+    nix::ioctl_write_ptr!(rtc_set_time, b'p', 0x0a, RtcTime);
+
+    /// Sets the hardware clock.
+    pub(crate) fn set_hardware_clock(clock: &File, time: &RtcTime) -> io::Result<()> {
+        // SAFETY: the kernel reads one struct of this size.
+        unsafe { rtc_set_time(clock.as_raw_fd(), &raw const *time) }?;
+        Ok(())
+    }
+
     /// linux/random.h: `struct rand_pool_info` with room for one seed.
     #[repr(C)]
     pub(crate) struct Pool {
@@ -94,6 +115,43 @@ pub(crate) mod ioctl {
         let result = unsafe { libc::ioctl(random.as_raw_fd(), RNDADDENTROPY, &raw const pool) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
+}
+
+/// A time as the hardware clock has it: UTC, month 1 to 12, day 1 to 31.
+pub(crate) struct HardwareTime {
+    pub(crate) year: i64,
+    pub(crate) month: i64,
+    pub(crate) day: i64,
+    pub(crate) hour: i64,
+    pub(crate) minute: i64,
+    pub(crate) second: i64,
+}
+
+/// Sets the hardware clock (`RTC_SET_TIME` of rtc(4)).
+pub(crate) fn write_hardware_clock(time: &HardwareTime) -> io::Result<()> {
+    let int = |value: i64| libc::c_int::try_from(value).map_err(io::Error::other);
+    // linux/rtc.h: years from 1900, months from 0; the last three are not used.
+    let time = ioctl::RtcTime {
+        second: int(time.second)?,
+        minute: int(time.minute)?,
+        hour: int(time.hour)?,
+        day: int(time.day)?,
+        month: int(time.month - 1)?,
+        year: int(time.year - 1900)?,
+        unused: [0; 3],
+    };
+    ioctl::set_hardware_clock(&File::open("/dev/rtc0")?, &time)
+}
+
+/// Lets the clock run faster or slower until it has made good so many microseconds (`adjtimex(2)`).
+pub(crate) fn slew_clock(microseconds: i64) -> io::Result<()> {
+    // SAFETY: all-zero bytes are a value of this plain C struct.
+    let mut change: libc::timex = unsafe { std::mem::zeroed() };
+    change.modes = libc::ADJ_OFFSET_SINGLESHOT;
+    change.offset = microseconds;
+    // SAFETY: the kernel reads and writes the struct, which lives until the call returns.
+    let result = unsafe { libc::adjtimex(&raw mut change) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Ends the process by a signal that the kernel takes for PID 1's death, when even a restart call fails.

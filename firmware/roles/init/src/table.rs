@@ -8,6 +8,9 @@ const MIB: u64 = 1024 * 1024;
 /// The port of the console.
 const CONSOLE: u16 = 9000;
 
+/// The port of name servers, for answers that are too long for UDP (RFC 7766).
+const DNS: u16 = 53;
+
 /// The profile of a role; none for init, which is root.
 pub const fn profile(role: Role) -> Option<&'static Profile> {
     match role {
@@ -21,22 +24,24 @@ static NETWORK: Profile = Profile {
     name: Role::Network.name(),
     uid: Role::Network.uid(),
     capabilities: &[
-        Capability::CAP_NET_ADMIN, // links, addresses, routes
-        Capability::CAP_NET_RAW,   // DHCP before there is an address
+        Capability::CAP_NET_ADMIN, // links, addresses, routes, rules, the packet filter
+        Capability::CAP_NET_RAW,   // DHCP before there is an address, ARP
     ],
     calls: &[
         Calls::Connections, // the bus
-        Calls::Ports,       // rtnetlink, packet sockets
+        Calls::Ports,       // netlink, packet sockets
+        Calls::Internet,    // name servers, time servers, mDNS
         Calls::Files,       // its settings
     ],
     files: &[
         File { path: "/data/network", write: true }, // its settings
-        File { path: "/sys", write: false },         // which links are Ethernet ports, and their drivers
+        File { path: "/sys", write: false }, // which links are Ethernet ports, their cards, the machine's names
         File { path: "/proc/sys/net", write: true }, // settings of links that rtnetlink does not have
     ],
     listens: &[],
+    connects: &[DNS],
     network: true,
-    limits: Limits { memory: 16 * MIB, tasks: 8, descriptors: 256, temporary: MIB, file: MIB },
+    limits: Limits { memory: 24 * MIB, tasks: 8, descriptors: 256, temporary: MIB, file: MIB },
 };
 
 static CONSOLE_ROLE: Profile = Profile {
@@ -52,6 +57,7 @@ static CONSOLE_ROLE: Profile = Profile {
         File { path: "/data/console", write: true }, // its key and certificate
     ],
     listens: &[CONSOLE],
+    connects: &[],
     network: true,
     limits: Limits { memory: 32 * MIB, tasks: 8, descriptors: 512, temporary: MIB, file: MIB },
 };

@@ -1,239 +1,122 @@
-//! The DHCP client of one port with carrier: smoltcp's state machine over a raw socket. It never sets an address.
+//! The addressing of one port with carrier, on the port's raw socket. It never sets an address.
 //!
-//! ```text
-//!   carrier ──► Discovering ──offer──► Requesting ──ack──► leased ──half of the time──► Renewing
-//!                  ▲  ▲                    │ no answer        │  ▲─────────ack──────────────┘ │
-//!                  │  └────────────────────┘                  │                               │
-//!                  └───────────── refused by the server, or the time is over ◄────────────────┘
-//! ```
 //! It ends when its task is dropped (the carrier is lost) or when the socket fails (the port is gone).
 
-use crate::frame::{Verdict, judge};
-use crate::lease::{Lease, Refusal};
+pub use crate::addressing::{Mode, News};
+
+use crate::addressing::Addressing;
+use crate::dhcp;
+use crate::lease::{Lease, Oddity, Refusal};
 use crate::ports::Link;
-use crate::system::{self, FRAME_BYTES};
+use crate::system::{self, FRAME_BYTES, Filter};
 use futures_util::FutureExt as _;
-use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, SocketSet};
-use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
-use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant as ClientInstant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// The first wait for an offer. A switch that has just seen the link come up may forward nothing for a while, so the
-/// first question is often lost.
-const FIRST_PATIENCE: Duration = Duration::from_secs(3);
-/// The longest wait for an offer (RFC 2131, section 4.1: 64 s).
-const LAST_PATIENCE: Duration = Duration::from_secs(64);
 /// Frames taken in before other ports get their turn.
-const FRAMES_A_TURN: usize = 64;
+pub(crate) const FRAMES_A_TURN: usize = 64;
+/// The rest after a full turn. Somebody floods the port: what the socket's buffer does not hold meanwhile is dropped by the
+/// kernel, and the rest of the role goes on. 6,400 frames a second are taken in at most.
+pub(crate) const REST: Duration = Duration::from_millis(10);
 /// The longest sleep: a lease may be for ever.
 const LONGEST_SLEEP: Duration = Duration::from_hours(24);
+/// The shortest: whatever is due now was done.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// How often the same refusal is logged at most.
 const REFUSAL_EVERY: Duration = Duration::from_mins(10);
 
-/// What the client of a port has to say.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// The lease is this one, or this one again.
-    Leased(Lease),
-    /// There is no lease any more: its time is over, or the server has taken it back.
-    Lost,
-    /// The client cannot go on.
-    Failed(io::Error),
-}
-
-/// Runs the client of `link` until its socket fails. Its news go to `news`.
-pub(crate) async fn run(link: Link, news: mpsc::Sender<(u32, News)>) {
-    let index = link.index;
+/// Runs the addressing of `link` until its socket fails. Its news go to `news` under this number.
+pub async fn run(link: Link, mode: Mode, number: u64, news: mpsc::Sender<(u64, News)>) {
     // A panic in here is a fault of this port's client: the other ports go on, and this one is begun again.
-    let end = AssertUnwindSafe(client(&link, &news)).catch_unwind().await;
+    let end = AssertUnwindSafe(client(&link, mode, number, &news)).catch_unwind().await;
     if let Err(error) = end.unwrap_or_else(|_| Err(io::Error::other("it panicked"))) {
         // A role that does not listen any more is about to end.
-        let _ = news.send((index, News::Failed(error))).await;
+        let _ = news.send((number, News::Failed(error))).await;
     }
 }
 
-async fn client(link: &Link, news: &mpsc::Sender<(u32, News)>) -> io::Result<()> {
-    let socket = Arc::new(system::packet_socket(link.index)?);
-    let mut client = Client::new(link.clone(), Arc::clone(&socket))?;
+/// Gives a lease back, once, when the settings want it no more. It has no answer, and a lost one does no harm.
+pub fn release(link: &Link, lease: &Lease) -> io::Result<()> {
+    let socket = system::packet_socket(link.index, &Filter::nothing())?;
+    let number = u32::try_from(system::random_number()? >> 32).unwrap_or_default();
+    match dhcp::release(link.mac, lease, number) {
+        Some(frame) => system::transmit(socket.get_ref(), &frame),
+        None => Ok(()),
+    }
+}
+
+async fn client(link: &Link, mode: Mode, number: u64, news: &mpsc::Sender<(u64, News)>) -> io::Result<()> {
+    let start = Instant::now();
+    let now = || ClientInstant::from_micros(i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX));
+    let mut addressing = Addressing::new(link.mac, mode, now(), system::random_number()?);
+    let mut watched = addressing.watched();
+    let socket = system::packet_socket(link.index, &Filter::client(watched))?;
+    let mut journal = Journal::new(link);
+    let mut buffer = vec![0; FRAME_BYTES];
     loop {
-        client.send_out();
-        for said in client.news.drain(..) {
-            let _ = news.send((link.index, said)).await;
+        addressing.poll(now());
+        // First the filter, then the question: the answer must not be missed.
+        if watched != addressing.watched() {
+            watched = addressing.watched();
+            system::attach_filter(socket.get_ref(), &Filter::client(watched))?;
         }
-        if let Some(error) = client.device.failure.take() {
-            return Err(error);
+        for frame in addressing.frames() {
+            system::transmit(socket.get_ref(), &frame)?;
         }
+        for refusal in addressing.refusals() {
+            journal.refusal(refusal);
+        }
+        for said in addressing.news() {
+            if let News::Leased(lease) = &said {
+                journal.oddities(lease);
+            }
+            let _ = news.send((number, said)).await;
+        }
+        let at = now();
+        let sleep = match addressing.next(at) {
+            Some(next) if next > at => Duration::from(next - at).clamp(SHORTEST_SLEEP, LONGEST_SLEEP),
+            Some(_) => SHORTEST_SLEEP,
+            None => LONGEST_SLEEP,
+        };
         tokio::select! {
             ready = socket.readable() => {
                 let mut ready = ready?;
-                if client.take_in() {
-                    ready.clear_ready();
+                let mut full = true;
+                for _ in 0..FRAMES_A_TURN {
+                    let Some(length) = system::receive(socket.get_ref(), &mut buffer)? else {
+                        ready.clear_ready();
+                        full = false;
+                        break;
+                    };
+                    addressing.take(now(), buffer[..length].to_vec());
+                }
+                if full {
+                    drop(ready);
+                    tokio::time::sleep(REST).await;
                 }
             }
-            () = tokio::time::sleep(client.sleep()) => {}
+            () = tokio::time::sleep(sleep) => {}
         }
     }
 }
 
-struct Client {
-    interface: Interface,
-    sockets: SocketSet<'static>,
-    handle: SocketHandle,
-    device: PortDevice,
-    start: Instant,
-    lease: Option<Lease>,
-    news: Vec<News>,
-    patience: Duration,
-    /// How often in a row a renewal was due and could not be sent, because the server does not answer to ARP.
-    futile: u32,
-}
-
-impl Client {
-    fn new(link: Link, socket: Arc<AsyncFd<OwnedFd>>) -> io::Result<Self> {
-        let mac = EthernetAddress(link.mac);
-        let mut device = PortDevice::new(link, socket);
-        let mut config = Config::new(HardwareAddress::Ethernet(mac));
-        // Transaction numbers come from it: whoever cannot see our questions cannot answer them.
-        config.random_seed = system::random_number()?;
-        let interface = Interface::new(config, &mut device, ClientInstant::ZERO);
-        let mut dhcp = dhcpv4::Socket::new();
-        // With a buffer, even an empty one, each acknowledgement is reported, and not only those with a new address: a
-        // renewed lease has a new end.
-        dhcp.set_receive_packet_buffer(&mut []);
-        let mut sockets = SocketSet::new(Vec::new());
-        let handle = sockets.add(dhcp);
-        Ok(Self {
-            interface,
-            sockets,
-            handle,
-            device,
-            start: Instant::now(),
-            lease: None,
-            news: Vec::new(),
-            patience: FIRST_PATIENCE,
-            futile: 0,
-        })
-    }
-
-    fn now(&self) -> ClientInstant {
-        ClientInstant::from_millis(i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX))
-    }
-
-    /// Takes in frames, and tells whether there are no more.
-    fn take_in(&mut self) -> bool {
-        for _ in 0..FRAMES_A_TURN {
-            let now = self.now();
-            let result = self.interface.poll_ingress_single(now, &mut self.device, &mut self.sockets);
-            if result == PollIngressSingleResult::None {
-                return true;
-            }
-            self.hear();
-        }
-        false
-    }
-
-    /// Sends what is due.
-    fn send_out(&mut self) {
-        let now = self.now();
-        let due = self.interface.poll_at(now, &self.sockets).is_some_and(|at| at <= now);
-        let sent = self.device.sent;
-        let dhcp = self.sockets.get_mut::<dhcpv4::Socket<'_>>(self.handle);
-        let mut retry = dhcp.get_retry_config();
-        retry.discover_timeout = self.patience.into();
-        dhcp.set_retry_config(retry);
-        self.interface.poll_egress(now, &mut self.device, &mut self.sockets);
-        if self.device.sent > sent {
-            self.futile = 0;
-            if self.lease.is_none() {
-                self.patience = (self.patience * 2).min(LAST_PATIENCE);
-            }
-        } else if due {
-            self.futile += 1;
-        }
-        self.hear();
-    }
-
-    /// Hears what the DHCP client has come to.
-    fn hear(&mut self) {
-        let acknowledged = self.device.lease.take();
-        let dhcp = self.sockets.get_mut::<dhcpv4::Socket<'_>>(self.handle);
-        match dhcp.poll() {
-            None => {}
-            Some(dhcpv4::Event::Configured(config)) => {
-                let Some(lease) = acknowledged
-                    .filter(|lease| config.address == Ipv4Cidr::new(lease.address(), lease.prefix()))
-                else {
-                    return;
-                };
-                let address = config.address;
-                self.patience = FIRST_PATIENCE;
-                self.interface.update_ip_addrs(|addresses| {
-                    addresses.clear();
-                    // There is room for one at least, and there is none now.
-                    let _ = addresses.push(IpCidr::Ipv4(address));
-                });
-                let routes = self.interface.routes_mut();
-                routes.remove_default_ipv4_route();
-                if let Some(router) = lease.router() {
-                    // Likewise.
-                    let _ = routes.add_default_ipv4_route(router);
-                }
-                self.lease = Some(lease);
-                self.news.push(News::Leased(lease));
-            }
-            Some(dhcpv4::Event::Deconfigured) => {
-                self.interface.update_ip_addrs(|addresses| addresses.truncate(0));
-                self.interface.routes_mut().remove_default_ipv4_route();
-                // The first event of all says that there is no lease yet: no news.
-                if self.lease.take().is_some() {
-                    self.news.push(News::Lost);
-                }
-            }
-        }
-    }
-
-    /// How long there is nothing to send.
-    fn sleep(&mut self) -> Duration {
-        let now = self.now();
-        let wait = self
-            .interface
-            .poll_at(now, &self.sockets)
-            .map_or(LONGEST_SLEEP, |at| if at <= now { Duration::ZERO } else { (at - now).into() });
-        // A server that is away is asked for by ARP once a second from half of the lease on, for hours: less and less
-        // often is enough.
-        let least =
-            if self.futile == 0 { Duration::ZERO } else { Duration::from_secs(1 << self.futile.min(6)) };
-        wait.clamp(least, LONGEST_SLEEP)
-    }
-}
-
-/// The port as smoltcp sees it. What is wrong with the socket is kept in `failure`, and the wire is then silent.
-struct PortDevice {
-    link: Link,
-    socket: Arc<AsyncFd<OwnedFd>>,
-    /// The lease in the frame that was handed over last.
-    lease: Option<Lease>,
-    /// How many DHCP messages were sent.
-    sent: u64,
-    failure: Option<io::Error>,
+/// What is told the administrator of a server's faults, seldom enough.
+struct Journal<'a> {
+    link: &'a Link,
     refused: Option<(Refusal, Instant)>,
+    odd: Vec<Oddity>,
 }
 
-impl PortDevice {
-    fn new(link: Link, socket: Arc<AsyncFd<OwnedFd>>) -> Self {
-        Self { link, socket, lease: None, sent: 0, failure: None, refused: None }
+impl<'a> Journal<'a> {
+    fn new(link: &'a Link) -> Self {
+        Self { link, refused: None, odd: Vec::new() }
     }
 
-    fn log(&mut self, refusal: Refusal) {
+    fn refusal(&mut self, refusal: Refusal) {
         let again = self
             .refused
             .as_ref()
@@ -243,81 +126,14 @@ impl PortDevice {
             self.refused = Some((refusal, Instant::now()));
         }
     }
-}
 
-impl Device for PortDevice {
-    type RxToken<'a> = Frame;
-    type TxToken<'a> = Sender<'a>;
-
-    fn receive(&mut self, _: ClientInstant) -> Option<(Frame, Sender<'_>)> {
-        let mut buffer = vec![0; FRAME_BYTES];
-        // The kernel's filter has let these through: few, unless somebody floods the port. The bound gives others a turn.
-        for _ in 0..FRAMES_A_TURN {
-            let length = match system::receive(self.socket.get_ref(), &mut buffer) {
-                Ok(Some(length)) => length,
-                Ok(None) => return None,
-                Err(error) => {
-                    self.failure.get_or_insert(error);
-                    return None;
-                }
-            };
-            let verdict = judge(&mut buffer[..length], self.link.mac);
-            self.lease = None;
-            match verdict {
-                Verdict::Drop => continue,
-                Verdict::Refuse(refusal) => {
-                    self.log(refusal);
-                    continue;
-                }
-                Verdict::Pass => {}
-                Verdict::Lease(lease) => self.lease = Some(lease),
-            }
-            buffer.truncate(length);
-            return Some((Frame(buffer), Sender(self)));
-        }
-        // An empty frame: nothing came of this turn, and there may be more.
-        Some((Frame(Vec::new()), Sender(self)))
-    }
-
-    fn transmit(&mut self, _: ClientInstant) -> Option<Sender<'_>> {
-        Some(Sender(self))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut checksums = ChecksumCapabilities::default();
-        // A sender on the same host leaves checksums to hardware that is not there. What was broken on the wire does
-        // not arrive: Ethernet has its own.
-        checksums.ipv4 = Checksum::Tx;
-        checksums.udp = Checksum::Tx;
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = FRAME_BYTES;
-        capabilities.checksum = checksums;
-        capabilities
-    }
-}
-
-struct Frame(Vec<u8>);
-
-impl RxToken for Frame {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-struct Sender<'a>(&'a mut PortDevice);
-
-impl TxToken for Sender<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
-        let mut frame = vec![0; length];
-        let result = f(&mut frame);
-        let ip = frame.get(12..14) == Some(&[0x08, 0x00]);
-        match system::transmit(self.0.socket.get_ref(), &frame) {
-            Ok(()) => self.0.sent += u64::from(ip),
-            Err(error) => {
-                self.0.failure.get_or_insert(error);
+    /// A lease is renewed at most every few seconds: so is this.
+    fn oddities(&mut self, lease: &Lease) {
+        if self.odd != lease.oddities() {
+            self.odd = lease.oddities().to_vec();
+            for oddity in &self.odd {
+                log::warn!("{}: the DHCP server {} gives {oddity}; it is ignored", self.link, lease.server());
             }
         }
-        result
     }
 }

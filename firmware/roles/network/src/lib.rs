@@ -1,21 +1,49 @@
-//! The network role: ports, links, addresses and routes, each port by DHCP. It never opens a connection to anyone.
+//! The network role: ports, links, addresses, routes, names and time. It never answers a stranger, and decides nothing but the
+//! network.
 //!
 //! ```text
-//!   kernel ──rtnetlink──► netlink ──changes──► role ──steps──► client (one a port with carrier)
-//!                            ▲                  │ ▲                │ AF_PACKET, smoltcp's DHCP client
-//!                            └── address, route ┘ └──── news ──────┘
-//!                                               └──► bus: the ports, to init and to whoever may ask
+//!   settings, board ──► plan ──► arrange ──► links (bonds, VLANs, sizes)
+//!                                              │
+//!   kernel ──netlink──► role, the loop ──► client, one an interface with carrier: DHCP, conflicts, link-local
+//!                          │    ▲                 │ leases
+//!                          │    └─────────────────┘
+//!                          ├──► filter      what may come in by which port
+//!                          ├──► wanted ──► netlink: addresses, routes, rules
+//!                          └──► outlook ──► resolver, time, mdns, bus: who asks, what is announced and shown
 //! ```
-//! Bytes from a cable become types in [`frame`] and [`lease`]; nothing beyond them sees a byte that was not judged there.
+//! Bytes from a cable become types in [`frame`], [`arp`], [`options`] and [`lease`], [`rdnss`], [`time`] and [`mdns`]; nothing
+//! beyond them sees a byte that was not judged there.
 
+pub mod addressing;
+pub mod arp;
+pub mod arrange;
 mod bus;
-mod client;
+mod cards;
+pub mod client;
+pub mod confirm;
+mod conflict;
+mod dhcp;
+pub mod dhcp_server;
 pub mod frame;
+mod interface;
+mod keep;
 pub mod lease;
+pub mod linklocal;
+pub mod mdns;
 mod netlink;
+pub mod options;
+mod orders;
+mod outlook;
+pub mod plan;
 pub mod ports;
+mod random;
+pub mod rdnss;
 mod role;
+mod sysctl;
 mod system;
+pub mod time;
+pub mod wanted;
+mod wire;
 
 pub use bus::{Place, run, run_at};
-pub use role::Kind;
+pub use role::Which;

@@ -1,95 +1,137 @@
 //! The role's one loop: the kernel's changes, the clients' news and the bus come together here. It never blocks on any
 //! of them.
+//!
+//! Whatever happens, what follows is the same: the loop looks at links, settings and leases, and brings the kernel in line
+//! ([`Network::settle`]). A step that was missed or failed is made good by the next look.
 
+use crate::cards;
 use crate::client::{self, News};
-use crate::lease::Lease;
-use crate::netlink::{Change, Changes, Netlink, NetlinkError};
-use crate::ports::{Link, Step, Table};
-use drawbridge_bus::Port;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
+use crate::confirm::Commit;
+use crate::dhcp_server::ServerNews;
+use crate::interface::{Running, Task, shown};
+use crate::keep::{Keep, host_name};
+use crate::netlink::{Advertisements, Change, Changes, Netlink, NetlinkError};
+use crate::orders::Order;
+use crate::outlook::{Outlook, in_order};
+use crate::plan::{Found, Planned, plan};
+use crate::ports::{Difference, Kind, Link, Table};
+use crate::rdnss::Advertised;
+use crate::wanted::{Learned, Wanted};
+use crate::{arrange, dhcp_server, sysctl, system};
+use drawbridge_bus::{ChangeId, NetworkStatus, PendingChange, Port};
+use drawbridge_filter::{Filter, FilterError, Policy, PortPolicy};
+use drawbridge_settings::FieldError;
+use drawbridge_settings::network::{Ipv6, MacAddress, NetworkSettings, PortRole};
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// The wait before something that failed is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// Changes that follow each other this closely are looked at as one. A flood of them costs a look each time.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(200);
+
+/// A bond with VLANs on it is there after four rounds: room for those that were something else before.
+const ROUNDS_MOST: usize = 12;
+
 /// Which links are ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Which {
     /// Those with a device behind them: cards, virtual ones among them.
     Hardware,
     /// All Ethernet links but loopback. Tests run on pairs of virtual cables.
     AnyEthernet,
 }
 
-/// What is to be tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Again {
-    SwitchOn(u32),
-    Begin(u32),
-    Apply(u32),
+/// Why the role cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RoleError {
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    #[error("the packet filter cannot be set, and without it no port may be used: {0}")]
+    Filter(#[from] FilterError),
 }
 
-/// The ports of this machine.
-pub(crate) struct Ports {
-    kind: Kind,
+/// The network of this machine.
+pub(crate) struct Network {
+    which: Which,
     netlink: Netlink,
     changes: Changes,
+    advertisements: Advertisements,
+    filter: Filter,
+    policy: Option<Policy>,
+    talked_to: BTreeMap<u32, Vec<IpAddr>>,
+    keep: Keep,
+    commit: Commit,
     table: Table,
-    clients: HashMap<u32, Running>,
-    news: mpsc::Receiver<(u32, News)>,
-    tell: mpsc::Sender<(u32, News)>,
-    again: BTreeMap<(Instant, u64), Again>,
-    counter: u64,
+    interfaces: BTreeMap<u32, Running>,
+    news: mpsc::Receiver<(u64, News)>,
+    tell: mpsc::Sender<(u64, News)>,
+    clients: u64,
+    served: mpsc::Receiver<(u32, ServerNews)>,
+    tell_served: mpsc::Sender<(u32, ServerNews)>,
+    orders: mpsc::Receiver<Order>,
     left_alone: HashSet<u32>,
-    shown: watch::Sender<Vec<Port>>,
+    outlook: Outlook,
+    look_at: Option<Instant>,
+    looked: Instant,
+    told: HashSet<String>,
 }
 
-struct Running {
-    task: AbortHandle,
-    lease: Option<Lease>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Ports {
-    /// Takes over the ports that are there.
-    pub(crate) async fn open(kind: Kind) -> Result<Self, NetlinkError> {
-        let (netlink, changes) = Netlink::open()?;
+impl Network {
+    /// Takes over the ports that are there. Nothing is let in before it is known what a port is for.
+    pub(crate) async fn open(
+        which: Which,
+        mut keep: Keep,
+        orders: mpsc::Receiver<Order>,
+        outlook: Outlook,
+    ) -> Result<Self, RoleError> {
+        let (netlink, changes, advertisements) = Netlink::open()?;
+        let mut filter = Filter::open()?;
+        filter.apply(&Policy::default())?;
+        sysctl::set_host();
+        let settings = keep.load();
         let (tell, news) = mpsc::channel(16);
-        let mut ports = Self {
-            kind,
+        let (tell_served, served) = mpsc::channel(16);
+        let mut network = Self {
+            which,
             netlink,
             changes,
+            advertisements,
+            filter,
+            policy: None,
+            talked_to: BTreeMap::new(),
+            keep,
+            commit: Commit::new(settings),
             table: Table::default(),
-            clients: HashMap::new(),
+            interfaces: BTreeMap::new(),
             news,
             tell,
-            again: BTreeMap::new(),
-            counter: 0,
+            clients: 0,
+            served,
+            tell_served,
+            orders,
             left_alone: HashSet::new(),
-            shown: watch::Sender::default(),
+            outlook,
+            look_at: None,
+            looked: Instant::now(),
+            told: HashSet::new(),
         };
-        ports.ask_for_all().await?;
-        Ok(ports)
-    }
-
-    /// The ports as they are now, and each time they change.
-    pub(crate) fn shown(&self) -> watch::Receiver<Vec<Port>> {
-        self.shown.subscribe()
+        network.settle().await?;
+        Ok(network)
     }
 
     /// Handles the ports until the kernel's socket fails.
-    pub(crate) async fn run(mut self) -> NetlinkError {
+    pub(crate) async fn run(mut self) -> RoleError {
         loop {
-            let next = self.again.first_key_value().map(|((at, _), _)| *at);
+            let confirm = self.commit.deadline().map(Instant::from_std);
+            let advertised =
+                self.interfaces.values().filter_map(|running| running.advertised_dns.next_end()).min();
+            let next = [self.look_at, confirm, advertised].into_iter().flatten().min();
             let wait = async {
                 match next {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -98,228 +140,533 @@ impl Ports {
             };
             tokio::select! {
                 change = self.changes.next() => match change {
-                    Some(Change::Lost) => {
-                        log::warn!("the kernel had more changes of links than fit: all are asked for again");
-                        if let Err(error) = self.ask_for_all().await {
-                            return error;
-                        }
-                    }
-                    Some(change) => self.change(change).await,
-                    None => return NetlinkError::Ended,
+                    Some(change) => self.change(change),
+                    None => return NetlinkError::Ended.into(),
+                },
+                advertised = self.advertisements.next() => match advertised {
+                    Some(advertised) => self.hear_router(&advertised),
+                    None => return NetlinkError::Ended.into(),
                 },
                 news = self.news.recv() => {
-                    if let Some((index, news)) = news {
-                        self.hear(index, news).await;
+                    if let Some((client, news)) = news {
+                        self.hear(client, news);
                     }
                 }
-                () = wait => {
-                    if let Some((_, again)) = self.again.pop_first() {
-                        self.retry(again).await;
+                served = self.served.recv() => {
+                    if let Some((index, news)) = served {
+                        self.hear_server(index, news);
                     }
                 }
+                order = self.orders.recv() => {
+                    if let Some(order) = order {
+                        self.follow(order);
+                    }
+                }
+                () = wait => {}
             }
-            self.show();
+            if self.commit.expire(std::time::Instant::now()) {
+                log::warn!("the change of the network was not confirmed in time and is taken back");
+                self.look_now();
+            }
+            self.forget_name_servers();
+            if self.look_at.is_some_and(|at| at <= Instant::now()) {
+                self.look_at = None;
+                if let Err(error) = self.settle().await {
+                    return error;
+                }
+                self.looked = Instant::now();
+            }
         }
     }
 
-    fn show(&self) {
-        let ports = self.table.ports();
-        self.shown.send_if_modified(|shown| {
-            let different = *shown != ports;
-            if different {
-                *shown = ports;
-            }
-            different
-        });
+    /// Something has changed: the kernel is brought in line soon.
+    fn look_soon(&mut self) {
+        let soon = Instant::now() + LOOK_AFTER;
+        self.look_by(soon.max(self.looked + LOOK_AT_MOST_EVERY));
     }
 
-    /// Brings the table in line with what the kernel has.
-    async fn ask_for_all(&mut self) -> Result<(), NetlinkError> {
-        let links = self.netlink.links().await?;
-        let gone: Vec<_> = (self.table.indexes().into_iter())
-            .filter(|index| links.iter().all(|link| link.index != *index))
+    fn look_now(&mut self) {
+        self.look_at = Some(Instant::now());
+    }
+
+    fn look_by(&mut self, at: Instant) {
+        self.look_at = Some(self.look_at.map_or(at, |before| before.min(at)));
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
+            // A carrier that goes and comes back between two looks has to be noticed all the same.
+            Change::Link(link) => {
+                if self.take(link) {
+                    self.look_now();
+                }
+            }
+            Change::Gone(index) => {
+                if self.forget(index) {
+                    self.look_now();
+                }
+            }
+            Change::Address { index, address, there } => {
+                if self.table.address(index, address, there) {
+                    self.look_soon();
+                }
+            }
+            Change::LearnedRoute => self.look_soon(),
+            Change::Neighbour(index) => {
+                if self.interfaces.get(&index).is_some_and(Running::is_silent) {
+                    self.look_soon();
+                }
+            }
+            Change::Lost => {
+                log::warn!("the kernel had more changes of links than fit: all are asked for again");
+                self.look_soon();
+            }
+        }
+    }
+
+    /// The link is gone, and all that was made of it; tells whether it was there.
+    fn forget(&mut self, index: u32) -> bool {
+        self.left_alone.remove(&index);
+        self.interfaces.remove(&index);
+        let Some(entry) = self.table.get(index) else { return false };
+        log::info!("{} is gone", entry.link);
+        self.table.gone(index)
+    }
+
+    /// Takes a link into the table; tells whether anything has changed.
+    fn take(&mut self, link: Link) -> bool {
+        if self.left_alone.contains(&link.index) {
+            return false;
+        }
+        let (index, known) = (link.index, self.table.get(link.index).is_some());
+        if !known {
+            let ours =
+                link.kind != Kind::Port || self.which == Which::AnyEthernet || cards::has_device(&link.name);
+            if !ours {
+                self.left_alone.insert(index);
+                return false;
+            }
+            log::info!(
+                "{link} is {}",
+                match link.kind {
+                    Kind::Port => "a port",
+                    Kind::Bond { .. } => "a bond",
+                    Kind::Vlan { .. } => "a VLAN",
+                }
+            );
+        }
+        let (name, carrier, text) = (link.name.clone(), link.carrier, link.to_string());
+        let had_carrier = self.table.get(index).is_some_and(|entry| entry.link.carrier);
+        match self.table.link(link, || cards::card(&name)) {
+            Ok(Difference::None) => return false,
+            Ok(Difference::Void) => {
+                if let Some(running) = self.interfaces.get_mut(&index) {
+                    running.forget();
+                }
+            }
+            Ok(Difference::Some) => {}
+            Err(error) => {
+                log::warn!("{error}");
+                self.left_alone.insert(index);
+                return false;
+            }
+        }
+        if carrier && !had_carrier {
+            log::info!("{text} has carrier");
+        } else if had_carrier && !carrier {
+            log::info!("{text} has no carrier: its lease is dropped");
+        }
+        true
+    }
+
+    /// Brings the kernel in line with settings, links and leases.
+    async fn settle(&mut self) -> Result<(), RoleError> {
+        let planned = self.arrange().await?;
+        self.begin_and_end(planned);
+        // First what may come in, then the addresses that it would come in to.
+        self.guard().await?;
+        let learned = self.netlink.learned().await?;
+        self.take_addresses().await?;
+        let facts: Vec<_> = self
+            .interfaces
+            .values()
+            .filter(|running| running.interface().enabled)
+            .filter_map(|running| {
+                let routers = learned.iter().filter(|one| one.index == running.index);
+                let routers: Vec<_> = routers.map(|Learned { router, .. }| *router).collect();
+                Some(running.facts(self.table.get(running.index)?, &routers))
+            })
             .collect();
-        for index in gone {
-            self.change(Change::Gone(index)).await;
-        }
-        for link in links {
-            self.change(Change::Link(link)).await;
-        }
-        self.table.forget_addresses();
-        for (index, address) in self.netlink.addresses().await? {
-            self.table.address(index, address, true);
+        let (changed, errors) = self.netlink.bring_about(&Wanted::of(&facts)).await;
+        self.tell_errors(errors);
+        if changed {
+            // The kernel's own word for it comes too, but later.
+            self.take_addresses().await?;
         }
         self.show();
         Ok(())
     }
 
-    async fn change(&mut self, change: Change) {
-        match change {
-            Change::Link(link) => self.link(link).await,
-            Change::Gone(index) => {
-                if let Some(link) = self.table.get(index) {
-                    log::info!("{link} is gone");
+    async fn take_addresses(&mut self) -> Result<(), NetlinkError> {
+        let all = self.netlink.addresses().await?;
+        self.table.forget_addresses();
+        for (index, address) in all {
+            self.table.address(index, address, true);
+        }
+        Ok(())
+    }
+
+    /// Makes, changes and removes links until they are as planned, and gives the plan.
+    async fn arrange(&mut self) -> Result<Vec<Planned>, RoleError> {
+        let mut failed = Vec::new();
+        for round in 0.. {
+            let links = self.netlink.links().await?;
+            let gone = self
+                .table
+                .indexes()
+                .into_iter()
+                .filter(|index| links.iter().all(|link| link.index != *index));
+            for index in gone.collect::<Vec<_>>() {
+                self.forget(index);
+            }
+            for link in links {
+                self.take(link);
+            }
+            let links: Vec<Link> = self.table.entries().map(|entry| entry.link.clone()).collect();
+            let mut planned = plan(self.commit.in_force(), self.keep.board(), &self.found(), &links);
+            self.learn_sizes(&mut planned, &links);
+            let mut steps = arrange::steps(&planned, &links);
+            steps.retain(|step| !failed.contains(step));
+            if steps.is_empty() || round >= ROUNDS_MOST {
+                return Ok(planned);
+            }
+            // IPv6 has to be as it is set before a link comes up: its first address is made then.
+            for one in &planned {
+                if let Some(link) = one.link(&links).filter(|link| !link.up) {
+                    sysctl::set_link(&link.name, &one.interface.ipv6, self.keep.secret());
                 }
-                self.left_alone.remove(&index);
-                let steps = self.table.gone(index);
-                self.follow(steps).await;
             }
-            Change::Address { index, address, there } => self.table.address(index, address, there),
-            Change::Lost => {}
-        }
-    }
-
-    async fn link(&mut self, link: Link) {
-        let known = self.table.get(link.index);
-        if known == Some(&link) || self.left_alone.contains(&link.index) {
-            return;
-        }
-        if known.is_none() {
-            if self.kind == Kind::Hardware && !has_device(&link.name) {
-                self.left_alone.insert(link.index);
-                return;
-            }
-            log::info!("{link} is a port");
-        }
-        let (index, name) = (link.index, link.name.clone());
-        match self.table.link(link, || driver(&name)) {
-            Ok(steps) => self.follow(steps).await,
-            Err(error) => {
-                log::warn!("{error}");
-                self.left_alone.insert(index);
-            }
-        }
-    }
-
-    async fn follow(&mut self, steps: Vec<Step>) {
-        for step in steps {
-            match step {
-                Step::SwitchOn(index) => self.switch_on(index).await,
-                Step::Begin(link) => {
-                    log::info!("{link} has carrier");
-                    self.begin(link);
+            for step in steps {
+                if let Err(error) = self.netlink.arrange(&step).await {
+                    if !error.is_gone() {
+                        self.tell_errors(vec![error]);
+                    }
+                    failed.push(step);
                 }
-                Step::End(index) => self.end(index).await,
             }
         }
+        Ok(Vec::new())
     }
 
-    async fn switch_on(&mut self, index: u32) {
-        let Err(error) = self.netlink.switch_on(index).await else { return };
-        // A port that vanishes goes down first: that it is gone follows.
-        if error.is_gone() {
-            return;
-        }
-        if let Some(link) = self.table.get(index) {
-            log::warn!("{link}: {error}; it is tried again in {} s", AGAIN_AFTER.as_secs());
-            self.later(Again::SwitchOn(index));
+    /// A lease may say how large packets can be, where nothing is set.
+    fn learn_sizes(&self, planned: &mut [Planned], links: &[Link]) {
+        for one in planned.iter_mut().filter(|one| one.mtu.is_none()) {
+            let running = one.link(links).and_then(|link| self.interfaces.get(&link.index));
+            one.mtu = running.and_then(|running| running.lease.as_ref()?.0.mtu()).map(u32::from);
         }
     }
 
-    fn begin(&mut self, link: Link) {
-        let index = link.index;
-        let task = tokio::spawn(client::run(link, self.tell.clone())).abort_handle();
-        self.clients.insert(index, Running { task, lease: None });
+    fn found(&self) -> Vec<Found> {
+        let ports = self.table.entries().filter(|entry| entry.link.kind == Kind::Port);
+        ports
+            .filter_map(|entry| {
+                Some(Found {
+                    index: entry.link.index,
+                    mac: MacAddress::try_from(entry.link.permanent_mac).ok()?,
+                    pci: entry.card.pci.parse().ok(),
+                })
+            })
+            .collect()
     }
 
-    /// The cable is out, or the port is gone: nothing of a lease stays.
-    async fn end(&mut self, index: u32) {
-        self.clients.remove(&index);
-        let Some(link) = self.table.get(index) else { return };
-        log::info!("{link} has no carrier: its lease is dropped");
-        self.clear(index).await;
-    }
-
-    async fn clear(&self, index: u32) {
-        if let Err(error) = self.netlink.clear(index, None).await
-            && let Some(link) = self.table.get(index)
-            && !error.is_gone()
-        {
-            // The address has an end of its own: the kernel removes it with the lease's last second.
-            log::warn!("{link}: {error}");
+    /// Interfaces come and go with the plan, and their clients with the carrier.
+    fn begin_and_end(&mut self, planned: Vec<Planned>) {
+        let mut there = HashSet::new();
+        let host_name = host_name(self.commit.in_force(), &self.table);
+        for planned in planned {
+            let links: Vec<Link> = self.table.entries().map(|entry| entry.link.clone()).collect();
+            let Some(link) = planned.link(&links) else { continue };
+            there.insert(link.index);
+            let before = self.interfaces.get_mut(&link.index);
+            match before {
+                Some(running) if running.learns_alike(&planned.interface) && running.name == link.name => {
+                    running.planned = planned;
+                }
+                before => {
+                    // What was learned with other settings is learned anew, and the lease is somebody else's to have.
+                    if let Some((lease, _)) = before.and_then(|running| running.lease.take())
+                        && let Err(error) = client::release(link, &lease)
+                    {
+                        log::debug!("{link}: the lease is not given back: {error}");
+                    }
+                    let running = Running::new(planned, link.index, link.name.clone());
+                    sysctl::set_link(&link.name, &running.interface().ipv6, self.keep.secret());
+                    self.interfaces.insert(link.index, running);
+                }
+            }
+            let Some(running) = self.interfaces.get_mut(&link.index) else { continue };
+            let works = link.carrier && running.interface().enabled;
+            if !works && (running.client.is_some() || !running.advertised_dns.is_empty()) {
+                running.forget();
+            }
+            if works
+                && running.client.is_none()
+                && let Some(mode) = running.mode(&host_name, running.had)
+            {
+                self.clients += 1;
+                let task = tokio::spawn(client::run(link.clone(), mode, self.clients, self.tell.clone()));
+                running.client = Some((Task(task.abort_handle()), self.clients));
+            }
+            if works && running.is_service() && running.server.is_none() {
+                let task = tokio::spawn(dhcp_server::run(link.clone(), self.tell_served.clone()));
+                running.server = Some(Task(task.abort_handle()));
+            }
         }
+        self.interfaces.retain(|index, _| there.contains(index));
     }
 
-    async fn hear(&mut self, index: u32, news: News) {
+    /// Sets what may come in by which port.
+    async fn guard(&mut self) -> Result<(), RoleError> {
+        let ports: Vec<PortPolicy> = self
+            .interfaces
+            .values()
+            .filter(|running| running.interface().enabled)
+            .map(|running| PortPolicy {
+                name: running.name.clone(),
+                index: running.index,
+                management: running.roles().contains(PortRole::Management),
+                uplink: running.roles().contains(PortRole::Uplink),
+                array: running.roles().contains(PortRole::Array),
+                service: running.roles().contains(PortRole::Service),
+                shared: self.table.shared(running.index),
+            })
+            .collect();
+        let policy = Policy { ports };
+        if self.policy.as_ref() != Some(&policy) {
+            self.filter.apply(&policy)?;
+            self.policy = Some(policy);
+            self.talked_to.clear();
+        }
+        let silent: Vec<u32> = self
+            .interfaces
+            .values()
+            .filter(|running| running.is_silent())
+            .map(|running| running.index)
+            .collect();
+        for index in silent {
+            let mut neighbours = self.netlink.neighbours(index).await?;
+            neighbours.sort_unstable();
+            neighbours.dedup();
+            if self.talked_to.get(&index) != Some(&neighbours) {
+                self.filter.set_talked_to(index, &neighbours)?;
+                self.talked_to.insert(index, neighbours);
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, client: u64, news: News) {
         // News that were under way when the carrier went are of no use: the client is not there any more.
-        let (Some(link), Some(running)) = (self.table.get(index), self.clients.get_mut(&index)) else {
-            return;
-        };
+        let from =
+            |running: &&mut Running| running.client.as_ref().is_some_and(|(_, number)| *number == client);
+        let Some(running) = self.interfaces.values_mut().find(from) else { return };
+        let Some(link) = self.table.get(running.index).map(|entry| entry.link.to_string()) else { return };
         match news {
             News::Leased(lease) => {
-                let before = running.lease.replace(lease);
-                if before.is_none_or(|before| before.differs_from(&lease)) {
+                if running.lease.as_ref().is_none_or(|(before, _)| before.differs_from(&lease)) {
                     log::info!("{link} has {lease}");
-                    if let Some(router) = lease.refused_router() {
-                        log::warn!(
-                            "{link}: the router {router} that {} gives is no other host of {}/{} and is passed over",
-                            lease.server(),
-                            lease.address(),
-                            lease.prefix(),
-                        );
-                    }
                 }
-                self.apply(index, lease).await;
+                running.conflict = None;
+                running.link_local = None;
+                let seconds = u64::from(lease.seconds());
+                let for_ever = lease.seconds() == u32::MAX;
+                let until = (!for_ever).then(|| Instant::now() + Duration::from_secs(seconds));
+                running.lease = Some((lease, until));
             }
             News::Lost => {
-                running.lease = None;
-                log::warn!("{link}: the lease has ended or was taken back; it asks for another");
-                self.clear(index).await;
+                if running.lease.take().is_some() {
+                    log::warn!("{link}: the lease has ended or was taken back; it asks for another");
+                }
+                running.link_local = None;
+                running.usable = false;
+            }
+            News::LinkLocal(address) => {
+                log::info!("{link} has the link-local address {address}");
+                running.link_local = Some(address);
+            }
+            News::Usable { .. } => {
+                running.usable = true;
+                running.conflict = None;
+            }
+            News::Conflict { address, mac, gave_up } => {
+                let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+                let sentence = if gave_up {
+                    format!("{address} is used by {mac} as well: another address is taken")
+                } else {
+                    format!("{address} is used by {mac} as well: give one of the two another address")
+                };
+                if running.conflict.as_ref() != Some(&sentence) {
+                    log::warn!("{link}: {sentence}");
+                }
+                running.conflict = Some(sentence);
             }
             News::Failed(error) => {
-                log::info!("{link}: the DHCP client stopped: {error}");
-                self.clients.remove(&index);
-                self.later(Again::Begin(index));
+                log::info!("{link}: the IPv4 client stopped: {error}");
+                running.client = None;
+                running.forget();
+                self.look_by(Instant::now() + AGAIN_AFTER);
+                return;
+            }
+        }
+        self.look_now();
+    }
+
+    /// A router names name servers.
+    fn hear_router(&mut self, advertised: &Advertised) {
+        let Some(running) = self.interfaces.get_mut(&advertised.index) else { return };
+        let listens = matches!(running.interface().ipv6, Ipv6::Auto { .. }) && running.interface().enabled;
+        if listens && running.advertised_dns.hear(Instant::now(), advertised) {
+            self.look_soon();
+        }
+    }
+
+    /// Name servers whose time is over are asked no more.
+    fn forget_name_servers(&mut self) {
+        let now = Instant::now();
+        // All of them: each forgets its own.
+        let over =
+            self.interfaces.values_mut().filter_map(|one| one.advertised_dns.expire(now).then_some(()));
+        if over.count() > 0 {
+            self.look_soon();
+        }
+    }
+
+    /// What the server of a technician's port has to say.
+    fn hear_server(&mut self, index: u32, news: ServerNews) {
+        let Some(running) = self.interfaces.get_mut(&index) else { return };
+        let name = running.interface().name.clone();
+        match news {
+            ServerNews::Serving => {
+                let address = dhcp_server::ADDRESS;
+                log::info!(
+                    "{name}: a technician's computer gets its address here, and finds the console at {address}"
+                );
+                running.service =
+                    Some(format!("gives a technician's computer its address; this end is {address}"));
+            }
+            ServerNews::Silent { server } => {
+                log::warn!("{name}: the DHCP server {server} serves this cable: this one stays silent");
+                running.service = Some(format!("gives no addresses: the DHCP server {server} does"));
+            }
+            ServerNews::Given { address, mac } => {
+                let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+                log::info!("{name}: {mac} got the address {address}");
+            }
+            ServerNews::Failed(error) => {
+                log::warn!("{name}: the DHCP server stopped: {error}");
+                running.server = None;
+                running.service = None;
+                self.look_by(Instant::now() + AGAIN_AFTER);
+                return;
+            }
+        }
+        self.show();
+    }
+
+    fn follow(&mut self, order: Order) {
+        let now = std::time::Instant::now();
+        // Whoever asked may have gone meanwhile: then nobody takes the answer.
+        match order {
+            Order::Status(answer) => drop(answer.send(self.status())),
+            Order::Settings(answer) => drop(answer.send(self.commit.in_force().clone())),
+            Order::Change(settings, answer) => drop(answer.send(self.propose(*settings))),
+            Order::Confirm(id, answer) => {
+                let kept = match self.commit.confirm(id, now) {
+                    Ok(settings) => self.keep.save(settings),
+                    Err(error) => {
+                        log::warn!("{error}");
+                        false
+                    }
+                };
+                if kept {
+                    self.commit.kept();
+                    log::info!("the change of the network is confirmed and kept");
+                }
+                let _ = answer.send(kept);
+            }
+            Order::Revert(id, answer) => {
+                let reverted = self.commit.revert(id).is_ok();
+                if reverted {
+                    log::info!("the change of the network is taken back, as was asked");
+                    self.look_now();
+                }
+                let _ = answer.send(reverted);
             }
         }
     }
 
-    async fn apply(&mut self, index: u32, lease: Lease) {
-        let Err(error) = self.netlink.apply(index, &lease).await else { return };
-        if let Some(link) = self.table.get(index) {
-            log::warn!("{link}: {error}; it is tried again in {} s", AGAIN_AFTER.as_secs());
-            self.later(Again::Apply(index));
+    fn propose(&mut self, settings: NetworkSettings) -> Result<PendingChange, Vec<FieldError>> {
+        settings.check()?;
+        let id = system::random_number().map_err(|error| {
+            vec![FieldError::new(
+                "(all)",
+                format!("the kernel gives no random number: {error}"),
+                "another try",
+            )]
+        })?;
+        let (id, seconds) = (ChangeId(id), settings.confirm_seconds);
+        let until = std::time::Instant::now() + Duration::from_secs(u64::from(seconds));
+        log::info!(
+            "the network is changed; unless it is confirmed within {seconds} s, the change is taken back"
+        );
+        self.commit.propose(id, settings, until);
+        self.look_now();
+        Ok(PendingChange { id, seconds })
+    }
+
+    fn status(&self) -> NetworkStatus {
+        let pending = self.commit.pending(std::time::Instant::now()).map(|(id, left)| PendingChange {
+            id,
+            seconds: u16::try_from(left.as_secs()).unwrap_or(u16::MAX),
+        });
+        let running: Vec<&Running> = self.interfaces.values().collect();
+        let servers = in_order(&running).into_iter().flat_map(|one| {
+            let name = one.interface().name.to_string();
+            one.name_servers().into_iter().map(move |server| (server, name.clone()))
+        });
+        self.outlook.status(self.ports(), pending, servers.collect(), self.keep.remarks())
+    }
+
+    fn ports(&self) -> Vec<Port> {
+        let ports = self.table.entries().map(|entry| {
+            let megabits = cards::megabits(&entry.link.name);
+            match self.interfaces.get(&entry.link.index) {
+                Some(running) => running.shown(entry, megabits),
+                None => shown(entry, megabits),
+            }
+        });
+        ports.collect()
+    }
+
+    /// Tells the rest of the role what has become of the ports.
+    fn show(&self) {
+        let host_name = host_name(self.commit.in_force(), &self.table);
+        let running: Vec<&Running> = self.interfaces.values().collect();
+        self.outlook.show(self.ports(), &host_name, self.commit.in_force(), &running, &self.table);
+    }
+
+    /// Says what has failed, each once until it works again, and tries again later.
+    fn tell_errors(&mut self, errors: Vec<NetlinkError>) {
+        if errors.is_empty() {
+            self.told.clear();
+            return;
         }
-    }
-
-    fn later(&mut self, what: Again) {
-        self.again.retain(|_, waiting| *waiting != what);
-        self.counter += 1;
-        self.again.insert((Instant::now() + AGAIN_AFTER, self.counter), what);
-    }
-
-    async fn retry(&mut self, again: Again) {
-        match again {
-            Again::SwitchOn(index) => {
-                if self.table.get(index).is_some_and(|link| !link.up) {
-                    self.switch_on(index).await;
-                }
-            }
-            Again::Begin(index) => {
-                let link = self.table.get(index).filter(|link| link.carrier).cloned();
-                if let Some(link) = link.filter(|_| !self.clients.contains_key(&index)) {
-                    self.begin(link);
-                }
-            }
-            Again::Apply(index) => {
-                if let Some(lease) = self.clients.get(&index).and_then(|running| running.lease) {
-                    self.apply(index, lease).await;
-                }
+        for error in errors {
+            let sentence = error.to_string();
+            if self.told.len() < 64 && self.told.insert(sentence.clone()) {
+                log::warn!("{sentence}; it is tried again in {} s", AGAIN_AFTER.as_secs());
             }
         }
+        self.look_by(Instant::now() + AGAIN_AFTER);
     }
-}
-
-/// Where the kernel shows a link. Its names hold no `/` (`dev_valid_name`); one that does is shown nowhere.
-fn shown_at(name: &str) -> std::path::PathBuf {
-    Path::new("/sys/class/net").join(name.replace('/', ""))
-}
-
-fn has_device(name: &str) -> bool {
-    shown_at(name).join("device").symlink_metadata().is_ok()
-}
-
-fn driver(name: &str) -> String {
-    let driver = shown_at(name).join("device/driver").read_link();
-    driver.ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())).unwrap_or_default()
 }

@@ -7,7 +7,7 @@
 
 use drawbridge_bus::frame::{Decoder, Frame, encode};
 use drawbridge_bus::{Announcement, Event, Port, Reply, Request};
-use drawbridge_network::{Kind, Place, run_at};
+use drawbridge_network::{Place, Which, run_at};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -29,7 +29,9 @@ const SOON: Duration = Duration::from_mins(1);
 fn the_roles_own_process() {
     let Some(sockets) = std::env::var_os(ROLE) else { return };
     drawbridge_bus::logger::start();
-    let code = run_at(&Place { sockets: sockets.into(), listener: 0, ports: Kind::AnyEthernet });
+    let sockets = PathBuf::from(sockets);
+    let folder = sockets.clone();
+    let code = run_at(&Place { sockets, listener: 0, ports: Which::AnyEthernet, folder });
     std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
 }
 
@@ -222,7 +224,7 @@ impl Init {
                         return;
                     }
                     match request {
-                        Request::Ready => {}
+                        Request::Ready | Request::HostName(_) => {}
                         Request::Announce(Announcement::Ports(ports)) => {
                             let _ = told.send(ports);
                         }
@@ -277,7 +279,7 @@ fn a_port_gets_a_lease_and_loses_it_with_its_carrier() {
     let address = lab.ip("-4 addr show dev eth0");
     assert!(address.contains("valid_lft 1") && address.contains("scope global dynamic"), "{address}");
     let route = lab.ip("-4 route");
-    assert!(route.contains("default via 10.0.1.1 dev eth0 proto dhcp src 10.0.1.5"), "{route}");
+    assert!(route.contains("default via 10.0.1.1 dev eth0 proto 97 src 10.0.1.5"), "{route}");
 
     lab.cable("down");
     init.wait_until("without lease", |ports| bare(ports) && !ports[0].carrier);

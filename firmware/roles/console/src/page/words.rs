@@ -2,6 +2,7 @@
 
 use crate::facts::Facts;
 use drawbridge_bus::{ClockState, DataState, RoleState};
+use drawbridge_settings::network::PortRole;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -34,7 +35,7 @@ pub(super) fn troubles(facts: &Facts) -> Vec<String> {
                     troubles.push(format!("Settings and records are lost at the next restart. {reason}"));
                 }
             }
-            if !matches!(status.clock, ClockState::Hardware) {
+            if !matches!(status.clock, ClockState::Hardware | ClockState::Synchronised { .. }) {
                 troubles.push(clock(&status.clock).to_owned());
             }
             if status.last_failure.is_some() {
@@ -74,6 +75,7 @@ pub(super) fn data(state: &DataState) -> String {
 pub(super) fn clock(state: &ClockState) -> &'static str {
     match state {
         ClockState::Hardware => "It was taken from the hardware clock.",
+        ClockState::Synchronised { .. } => "It is kept right by time servers.",
         ClockState::Floor { .. } => {
             "The hardware clock was behind the last known time, which was taken instead; set the clock, and if it \
              happens again replace its battery."
@@ -82,6 +84,24 @@ pub(super) fn clock(state: &ClockState) -> &'static str {
             "The hardware clock was years ahead, so the last known time was taken instead; set the clock, and if it \
              happens again replace its battery."
         }
+    }
+}
+
+/// What a port is for.
+pub(super) fn roles(roles: &[PortRole]) -> String {
+    if roles.is_empty() {
+        return "member of a bond".to_owned();
+    }
+    let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+    names.join(", ")
+}
+
+/// A port's cable.
+pub(super) fn cable(carrier: bool, megabits: Option<u32>) -> String {
+    match (carrier, megabits) {
+        (false, _) => "not connected".to_owned(),
+        (true, None) => "connected".to_owned(),
+        (true, Some(megabits)) => format!("connected, {megabits} Mbit/s"),
     }
 }
 

@@ -6,6 +6,7 @@ use drawbridge_bus::{
     SystemStatus,
 };
 use drawbridge_console::{Place, run_at};
+use drawbridge_settings::network::PortRole;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
@@ -212,8 +213,14 @@ fn answer(mut stream: UnixStream, said: &Said, ready: &Sender<(UnixStream, [u8; 
 }
 
 fn status() -> SystemStatus {
-    let role =
-        |role| RoleStatus { role, state: RoleState::Running, pid: 77, starts: 1, last_end: String::new() };
+    let role = |role| RoleStatus {
+        role,
+        state: RoleState::Running,
+        pid: 77,
+        starts: 1,
+        memory_kib: 4096,
+        last_end: String::new(),
+    };
     SystemStatus {
         memory: (250_000, 200_000),
         version: "0.1.0".to_owned(),
@@ -229,6 +236,12 @@ fn status() -> SystemStatus {
 fn ports() -> Vec<Port> {
     vec![Port {
         name: "eth0".to_owned(),
+        interface: "office".to_owned(),
+        roles: vec![PortRole::Management],
+        pci: "0000:01:00.0".to_owned(),
+        megabits: Some(1000),
+        mtu: 1500,
+        remarks: Vec::new(),
         mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
         driver: "e1000e".to_owned(),
         carrier: true,

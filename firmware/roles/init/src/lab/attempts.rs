@@ -1,9 +1,10 @@
 //! What a role may not do, tried: each attempt is a function that does it, and the sandbox is what stops it.
 #![allow(unsafe_code)]
 
-use drawbridge_bus::{Power, Reply, Request, Role, frame};
+use drawbridge_bus::{Power, Reply, Request, Role};
 use nix::errno::Errno;
-use std::io::{self, Read as _, Write as _};
+use std::io;
+use std::os::fd::FromRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 
@@ -75,11 +76,17 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
     ("bus-log", |_| read_log()),
 ];
 
-/// Makes the attempt that `argument` names, in the sandbox of the role that the next argument names. None when it names
+/// Makes the attempt that the first argument names, in the sandbox of the role that the next argument names. None when it names
 /// no attempt.
 pub fn attempt() -> Option<ExitCode> {
     let mut arguments = std::env::args().skip(1);
     let argument = arguments.next()?;
+    if argument == super::gateway::ARGUMENT {
+        drawbridge_bus::logger::start();
+        // SAFETY: init has left the line there for this process, which has opened nothing yet and takes it once.
+        let line = unsafe { std::fs::File::from_raw_fd(drawbridge_bus::LISTENER) };
+        return Some(super::gateway::run(line));
+    }
     let name = argument.strip_prefix(PREFIX)?;
     drawbridge_bus::logger::start();
     let role = arguments.next().and_then(|role| Role::of_name(&role))?;
@@ -144,25 +151,8 @@ fn read_log() -> io::Result<()> {
 
 /// Asks init on the bus.
 fn ask(request: Request) -> io::Result<Reply> {
-    let mut stream = std::os::unix::net::UnixStream::connect("/run/bus/init")?;
-    let request = frame::Frame::Request { id: 1, request };
-    stream.write_all(&frame::encode(&request).map_err(io::Error::other)?)?;
-    let mut decoder = frame::Decoder::default();
-    let mut buffer = [0; 4096];
-    loop {
-        match decoder.next_frame().map_err(io::Error::other)? {
-            Some(frame::Frame::Reply { reply: Reply::Refused(_), .. }) => {
-                return Err(io::Error::from_raw_os_error(REFUSED));
-            }
-            Some(frame::Frame::Reply { reply, .. }) => return Ok(reply),
-            Some(_) => return Err(io::ErrorKind::InvalidData.into()),
-            None => {
-                let length = stream.read(&mut buffer)?;
-                if length == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                decoder.push(&buffer[..length]);
-            }
-        }
+    match super::gateway::ask_role(Role::Init, request)? {
+        Reply::Refused(_) => Err(io::Error::from_raw_os_error(REFUSED)),
+        reply => Ok(reply),
     }
 }
