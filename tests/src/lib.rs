@@ -4,7 +4,9 @@
 mod appliance;
 mod disks;
 mod image;
+mod site;
 
 pub use appliance::{Appliance, Plan};
 pub use disks::{Extent, data_partition, put_data};
 pub use image::Image;
+pub use site::{Site, SitePlan};

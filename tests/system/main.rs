@@ -8,6 +8,7 @@ mod clock;
 mod data;
 mod failure;
 mod image;
+mod network;
 mod ports;
 mod power;
 mod roles;

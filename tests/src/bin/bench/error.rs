@@ -64,6 +64,19 @@ pub(crate) enum BenchError {
         /// What was looked for.
         what: String,
     },
+    /// The network is silent.
+    #[error("{what} was not answered within {within:.0?}")]
+    NotAnswered {
+        /// What was sent.
+        what: &'static str,
+        /// The bound.
+        within: Duration,
+    },
+    /// There is no such part.
+    #[error(
+        "there is no part {0:?}. Without an argument all is measured; `network` is the network's part alone"
+    )]
+    NoPart(String),
     /// An idle machine did not count, or said something else.
     #[error("the machine {0} did not say what it counted in the idle minute: {1}")]
     NotCounted(&'static str, String),

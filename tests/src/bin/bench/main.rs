@@ -2,6 +2,7 @@
 //! them; only what does not work at all is an error.
 //!
 //! Each figure is one line, `name  value  (peer, ratio, goal)`. Times are medians, with the smallest and the largest behind.
+//! With the argument `network` it measures the network's part alone.
 
 mod bare;
 mod debian;
@@ -10,14 +11,16 @@ mod error;
 mod figures;
 mod guest;
 mod idle;
+mod lease_peers;
 mod machine;
 mod memory;
+mod network;
 mod report;
 mod startup;
 mod tool;
 
 use crate::debian::Packages;
-use crate::error::Result;
+use crate::error::{BenchError, Result};
 use crate::guest::{Guest, Service};
 use drawbridge_image::names;
 use drawbridge_lab::Lab;
@@ -54,13 +57,25 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
+    let part = std::env::args().nth(1);
+    if let Some(unknown) = part.as_deref().filter(|part| *part != "network") {
+        return Err(BenchError::NoPart(unknown.to_owned()));
+    }
     let image = Image::here();
     report::machine();
+    if part.is_none() {
+        system(&image)?;
+    }
+    network::measure(&image, &Packages::at(folder())?)
+}
+
+/// The system as a whole.
+fn system(image: &Image) -> Result<()> {
     // It holds the peers' files for as long as they run.
     let lab = Lab::new("bench");
     let disk = image.file(names::DISK);
-    let appliance = appliance(&image, names::INITRAMFS, "");
-    let peers = peers(&lab, &image)?;
+    let appliance = appliance(image, names::INITRAMFS, "");
+    let peers = peers(&lab, image)?;
     let peers: Vec<&Guest> = peers.iter().collect();
     for peer in &peers {
         report::peer(peer);
@@ -81,7 +96,7 @@ fn run() -> Result<()> {
 
     let settled = ours.service.wall.median() * 2 + idle::SETTLED_AFTER;
     let request = format!(" drawbridge.lab=measure@{}", settled.as_secs());
-    let counting = self::appliance(&image, names::INITRAMFS_LAB, &request);
+    let counting = self::appliance(image, names::INITRAMFS_LAB, &request);
     let mut minutes = idle::watch(&counting, settled, &peers, &disk, MEMORY);
     let ours = minutes.remove(0)?;
     report::idle(&ours, &told("idle", &peers, minutes), MEMORY);

@@ -1,10 +1,12 @@
 //! The lines that are printed, each figure beside those of its peers and its goal. It measures nothing.
 
 use crate::error::{BenchError, Result};
-use crate::figures::{amounts, beside, goal, mebibytes, print, ratio};
+use crate::figures::{Spread, amounts, beside, goal, mebibytes, print, ratio};
 use crate::guest::Guest;
 use crate::idle::Idle;
+use crate::lease_peers::LeasePeer;
 use crate::machine;
+use crate::network::Leases;
 use crate::startup::{Boots, Took};
 use drawbridge_image::sizes;
 use std::path::Path;
@@ -88,6 +90,58 @@ fn took(
         let mut remarks: Vec<String> = peers.iter().map(compare).collect();
         remarks.extend(goals.get(usize::from(kind == "CPU")).cloned());
         print(&format!("{name}, {kind}"), &ours, &remarks);
+    }
+}
+
+/// How soon a lease is there and used.
+pub(crate) fn leases(ours: &Leases, peers: &[LeasePeer]) {
+    for (peer, why) in peers.iter().filter_map(|peer| Some((peer, peer.leases.as_ref().err()?))) {
+        missing("leases", peer.name, why);
+    }
+    let there: Vec<(&str, &Leases)> =
+        peers.iter().filter_map(|peer| Some((peer.name, peer.leases.as_ref().ok()?))).collect();
+    let counts = there.iter().map(|(name, leases)| format!("{name} {}", leases.count));
+    let mut remarks: Vec<String> = counts.collect();
+    remarks.push(format!(
+        "\"here\" is natively on this host, from the program's start; the others are guests under {}, from carrier",
+        machine::accelerator()
+    ));
+    print("leases, one after the other", ours.count, &remarks);
+    let line = |name: &str, of: fn(&Leases) -> &Spread, more: &str| {
+        let compare = |(peer, leases): &(&str, &Leases)| {
+            beside(peer, of(leases), ratio(of(ours).median(), of(leases).median()))
+        };
+        let mut remarks: Vec<String> = there.iter().map(compare).collect();
+        remarks.push(more.to_owned());
+        print(name, of(ours), &remarks);
+    };
+    line("from carrier to the server's ACK", |leases| &leases.acked, "");
+    let probes = "ours probes the address before it uses it (RFC 5227), the peers do not";
+    line("from carrier to an answered ping", |leases| &leases.usable, probes);
+    let probing = ours.probing.as_ref().map_or_else(
+        || "no probe was seen".to_owned(),
+        |probing| format!("ours probed for {probing}, from its first question to its announcement"),
+    );
+    line("from carrier to an answered ping, unprobed", |leases| &leases.unprobed, &probing);
+    for (name, bound) in there.iter().filter_map(|(name, leases)| Some((name, leases.bound.as_ref()?))) {
+        print(&format!("{name}, to its own word"), bound, &[]);
+    }
+}
+
+/// What the network role holds of memory.
+pub(crate) fn role_memory(kibibytes: Option<u64>) {
+    match kibibytes {
+        Some(held) => print("memory of the network role", mebibytes(held << 10), &[]),
+        None => print("memory of the network role", "not told by this image", &[]),
+    }
+}
+
+/// How long it takes back to the old address after a change that nobody could confirm, by where that is from.
+pub(crate) fn cut_offs(all: &[(&str, (Spread, Option<Spread>))]) {
+    for (from, (back, probing)) in all {
+        let probed = probing.as_ref().map(|probing| format!("of that the address was probed for {probing}"));
+        let since = "from the log's line that the time is over to an answered ping".to_owned();
+        print(&format!("back after a cut-off, {from}"), back, &[since, probed.unwrap_or_default()]);
     }
 }
 
