@@ -38,6 +38,14 @@ fn floods_of_router_advertisements_leave_the_role_the_memory_and_ipv4_as_they_we
     let attacker = network.attacker("attacker", &[]);
     let prefix = Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 0);
     let sound = RouterAdvertisement::new().prefix(prefix, 64).frame(EthernetAddress([2, 0, 0, 0, 0, 1]));
+    // A router is listened to as soon as the port has its link-local address; before that it would be asked.
+    site.until("a link-local address", Duration::from_secs(20), |status| {
+        let addresses = &site.seen(status, "management")?.addresses;
+        addresses
+            .iter()
+            .any(|(one, _)| matches!(one, IpAddr::V6(one) if one.is_unicast_link_local()))
+            .then_some(())
+    });
     attacker.send(&sound);
     let own = site.until("an address of the router's prefix", Duration::from_secs(20), |status| {
         let addresses = &site.seen(status, "management")?.addresses;

@@ -221,28 +221,30 @@ mod tests {
         let board = Board::find("QEMU", "Drawbridge Lab 3\n");
         assert_eq!(board.name(), "drawbridge-lab");
         for (port, name) in [
-            (keys("pci-0000:00:02.0", Some("52:54:00:12:34:56")), "management"),
-            (keys("52:54:00:12:34:56", Some("pci-0000:00:03.0")), "uplink"),
-            (keys("pci-0000:00:04.0", None), "array"),
+            (keys("pci-0000:00:08.0", Some("52:54:00:12:34:56")), "management"),
+            (keys("52:54:00:12:34:56", Some("pci-0000:00:09.0")), "uplink"),
+            (keys("pci-0000:00:0a.0", None), "array"),
+            // Behind a root port, as cards that can be unplugged are.
+            (keys("pci-0000:01:00.0", None), "management"),
         ] {
             let interface = board.interface_for(&port, |_| false);
             assert_eq!(interface.name.as_str(), name);
             assert_eq!(interface.roles.to_string(), name);
             assert_eq!(interface.at, Place::Port(port.first));
         }
-        assert_eq!(board.interface_for(&keys("pci-0000:00:09.0", None), |_| false).name.as_str(), "p00-09-0");
+        assert_eq!(board.interface_for(&keys("pci-0000:00:0b.0", None), |_| false).name.as_str(), "p00-0b-0");
     }
 
     #[test]
     fn settings_come_before_defaults_and_names_stay_unique() {
         let board = Board::find("", "Drawbridge Lab 3");
         let ports = [
-            keys("pci-0000:00:02.0", Some("52:54:00:00:00:02")),
-            keys("pci-0000:00:03.0", Some("52:54:00:00:00:03")),
-            keys("pci-0000:00:04.0", None),
+            keys("pci-0000:00:08.0", Some("52:54:00:00:00:02")),
+            keys("pci-0000:00:09.0", Some("52:54:00:00:00:03")),
+            keys("pci-0000:00:0a.0", None),
             keys("pci-0000:00:05.0", None),
         ];
-        // Somebody has given the board's name for another port to the one at 03.0, which is named by its address.
+        // Somebody has given the board's name for another port to the one at 09.0, which is named by its address.
         let mut own = board.interface_for(&keys("52:54:00:00:00:03", None), |_| false);
         own.name = "management".parse().unwrap();
         let mut other = board.interface_for(&ports[2], |_| false);
@@ -250,7 +252,7 @@ mod tests {
         let settings = NetworkSettings { interfaces: vec![own, other], ..NetworkSettings::default() };
         let interfaces = board.interfaces(&settings, &ports);
         let names: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
-        assert_eq!(names, ["management", "p00-05-0", "p00-02-0", "p00-05-0a"]);
+        assert_eq!(names, ["management", "p00-05-0", "p00-08-0", "p00-05-0a"]);
         assert_eq!(interfaces[2].roles.to_string(), "management");
     }
 

@@ -300,8 +300,9 @@ impl Network {
         let (changed, errors) = self.netlink.bring_about(&Wanted::of(&facts)).await;
         self.tell_errors(errors);
         if changed {
-            // The kernel's own word for it comes too, but later.
+            // The kernel's own word for it comes too, but later. The filter has to know which ports share an address.
             self.take_addresses().await?;
+            self.look_soon();
         }
         self.show();
         Ok(())
