@@ -25,10 +25,11 @@ ip("link", "set", "lo", "up")
 from zeroconf import IPVersion, ServiceBrowser, ServiceInfo, ServiceListener, Zeroconf
 z = Zeroconf(interfaces=["10.77.0.2"], ip_version=IPVersion.V4Only)
 kind = "_drawbridge._tcp.local."
-# It answers a probe for an instance, and not one for a host.
+# It answers a probe for an instance, and not one for a host. Without properties it would send a text record without a
+# single string, which RFC 1035, section 3.3.14, does not allow, and such a message is passed over whole.
 mine = ("sa-42." if sys.argv[1] == "own" else "other.") + kind
 if sys.argv[1] == "own":
-    z.register_service(ServiceInfo(kind, mine, port=1, addresses=[socket.inet_aton("10.77.0.2")], server="sa-42.local."))
+    z.register_service(ServiceInfo(kind, mine, port=1, addresses=[socket.inet_aton("10.77.0.2")], server="sa-42.local.", properties={"serial": "7"}))
 print("ready", flush=True)
 class Seen(ServiceListener):
     def add_service(self, z, kind, name):
