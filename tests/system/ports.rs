@@ -90,8 +90,9 @@ fn nothing_but_the_console_s_port_answers_a_connection() {
     let image = Image::here();
     let appliance = Appliance::boot(&lab, &image, Plan::of(&image));
     let address = appliance.is_up();
-    let attacker = appliance.network.attacker("attacker", &["10.0.1.66".parse().unwrap()]);
-    let scan = attacker.scan_tcp(address.into(), 1..=u16::MAX, seconds(20)).unwrap();
+    // Resets are rare on purpose: most closed ports say nothing, so that the last answer is waited for in vain.
+    let attacker = appliance.network.attacker("attacker", &["10.0.1.66".parse().unwrap()]).in_haste();
+    let scan = attacker.scan_tcp(address.into(), 1..=u16::MAX, seconds(3)).unwrap();
     assert_eq!(scan.open(), [9000], "{scan:?}");
     assert_eq!(appliance.page().status, 200);
 }
