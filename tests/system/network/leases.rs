@@ -169,3 +169,41 @@ fn an_address_that_another_host_takes_is_defended_and_then_given_up_unless_it_is
     site.serves(&desk, next);
     assert_eq!(site.role(Role::Network).starts, 1);
 }
+
+#[test]
+fn the_service_address_is_left_to_who_has_it_and_is_taken_and_defended_when_he_has_gone() {
+    let lab = Lab::new("service taken");
+    let image = Image::here();
+    let (network, desk) = (Network::new(&lab, "service").unwrap(), Network::new(&lab, "desk").unwrap());
+    let service = Ipv4Addr::new(169, 254, 100, 1);
+    let thief = network.thief("other appliance", &[service.into()]).unwrap();
+    let settings = r#"{"interfaces": [
+        {"name": "service", "at": {"port": "{service}"}, "roles": ["service"], "ipv4": "link_local"},
+        {"name": "desk", "at": {"port": "{desk}"}, "roles": ["management"],
+         "ipv4": {"static": {"address": "10.0.1.20/24"}}}]}"#;
+    let ports = vec![("service", NicModel::VirtioNet, &network), ("desk", NicModel::VirtioNet, &desk)];
+    let site = Site::boot(&lab, &image, SitePlan::new(ports).settings(settings));
+    let recording = site.port("service").cable().record();
+    let served = "gives a technician's computer its address";
+    is_remarked(&site, "service", &format!("{service} is used by"));
+    let status = site.network();
+    assert!(!addresses(&site, &status, "service").contains(&service), "another host has it");
+    // Nobody is sent to an address that is somebody else's.
+    let remarks = &site.seen(&status, "service").unwrap().remarks;
+    assert!(remarks.iter().all(|remark| !remark.contains(served)), "{remarks:?}");
+    assert_eq!(announced(&recording, service), 0);
+
+    // It is tried again, here ten seconds after.
+    thief.claim(&[]);
+    site.has("service", service);
+    is_remarked(&site, "service", served);
+    let end = Instant::now() + seconds(5);
+    while announced(&recording, service) < 2 {
+        assert!(Instant::now() < end, "the address was not announced twice");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    thief.announce(service.into());
+    is_defended(site.port("service"), &recording, service, 2);
+    is_remarked(&site, "service", &format!("{service} is used by"));
+    assert!(addresses(&site, &site.network(), "service").contains(&service), "it is kept");
+}

@@ -1,6 +1,6 @@
 //! An interface at work: what it is planned to be, and what was learned over it. It never touches the kernel.
 
-use crate::client::Mode;
+use crate::client::{Mode, News};
 use crate::dhcp_server;
 use crate::lease::Lease;
 use crate::plan::Planned;
@@ -40,6 +40,12 @@ pub(crate) struct Running {
     pub(crate) name: String,
     /// Who asks for and defends its IPv4 address, while there is carrier; and the number that his news bear.
     pub(crate) client: Option<(Task, u64)>,
+    /// Who probes and defends the service address, on a technician's port; and the number that his news bear.
+    pub(crate) service_client: Option<(Task, u64)>,
+    /// Whether the service address was found to be nobody else's.
+    pub(crate) service_usable: bool,
+    /// Somebody else who uses the service address.
+    service_conflict: Option<String>,
     /// Who serves the technician's computer.
     pub(crate) server: Option<Task>,
     /// What he says of it.
@@ -65,6 +71,9 @@ impl Running {
             index,
             name,
             client: None,
+            service_client: None,
+            service_usable: false,
+            service_conflict: None,
             server: None,
             service: None,
             lease: None,
@@ -103,11 +112,51 @@ impl Running {
         self.roles().only(PortRole::Service) && !matches!(self.interface().ipv4, Ipv4::Dhcp { .. })
     }
 
+    /// Whether anything was learned over the cable, or is being learned.
+    pub(crate) fn has_learned(&self) -> bool {
+        self.client.is_some() || self.service_client.is_some() || !self.advertised_dns.is_empty()
+    }
+
+    /// The service address is this end's no more, and nobody is served from it.
+    pub(crate) fn leave_service(&mut self) {
+        self.service_client = None;
+        self.service_usable = false;
+        self.service_conflict = None;
+        self.server = None;
+        self.service = None;
+    }
+
+    /// Takes in what was found out about the service address; gives a sentence that is worth a warning.
+    pub(crate) fn hear_service(&mut self, news: News) -> Option<String> {
+        match news {
+            News::Usable { .. } => {
+                self.service_usable = true;
+                self.service_conflict = None;
+                None
+            }
+            News::Conflict { address, mac, gave_up: _ } => {
+                let sentence = conflict(address, mac, false);
+                let new = self.service_conflict.as_ref() != Some(&sentence);
+                self.service_conflict = Some(sentence.clone());
+                new.then_some(sentence)
+            }
+            News::Failed(error) => {
+                self.leave_service();
+                Some(format!("the service address is let go: {error}"))
+            }
+            News::Lost | News::Leased(_) | News::LinkLocal(_) => {
+                self.service_usable = false;
+                self.server = None;
+                self.service = None;
+                None
+            }
+        }
+    }
+
     /// Nothing that was learned over the cable holds any more.
     pub(crate) fn forget(&mut self) {
         self.client = None;
-        self.server = None;
-        self.service = None;
+        self.leave_service();
         self.had = self.lease.take().map(|(lease, _)| lease.address()).or(self.had);
         self.link_local = None;
         self.usable = false;
@@ -125,7 +174,7 @@ impl Running {
                 wanted,
             },
             Ipv4::Static { address, .. } => Mode::Static { address: address.address() },
-            // The service address is link-local already.
+            // The service address is link-local already, and has a client of its own.
             Ipv4::LinkLocal if self.is_service() => return None,
             Ipv4::LinkLocal => Mode::LinkLocal,
         })
@@ -159,7 +208,7 @@ impl Running {
         } else if let Some(address) = self.link_local {
             own.push((IpAddr::V4(address), crate::linklocal::PREFIX, None));
         }
-        if self.is_service() {
+        if self.service_usable {
             own.push((IpAddr::V4(dhcp_server::ADDRESS), dhcp_server::PREFIX, None));
         }
         let mut routers6 = Vec::new();
@@ -259,6 +308,7 @@ impl Running {
         }
         remarks.extend(self.service.clone());
         remarks.extend(self.conflict.clone());
+        remarks.extend(self.service_conflict.clone());
         remarks
     }
 }
@@ -279,6 +329,13 @@ pub(crate) fn shown(entry: &Entry, megabits: Option<u32>) -> Port {
         addresses: entry.addresses.iter().copied().collect(),
         remarks: Vec::new(),
     }
+}
+
+/// What is told of another host that uses an address.
+pub(crate) fn conflict(address: Ipv4Addr, mac: [u8; 6], gave_up: bool) -> String {
+    let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+    let remedy = if gave_up { "another address is taken" } else { "give one of the two another address" };
+    format!("{address} is used by {mac} as well: {remedy}")
 }
 
 fn seconds_until(until: Instant) -> u32 {

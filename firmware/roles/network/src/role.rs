@@ -5,10 +5,10 @@
 //! ([`Network::settle`]). A step that was missed or failed is made good by the next look.
 
 use crate::cards;
-use crate::client::{self, News};
+use crate::client::{self, Mode, News};
 use crate::confirm::Commit;
 use crate::dhcp_server::ServerNews;
-use crate::interface::{Running, Task, shown};
+use crate::interface::{Running, Task, conflict, shown};
 use crate::keep::{Keep, host_name};
 use crate::netlink::{Advertisements, Change, Changes, Netlink, NetlinkError};
 use crate::orders::Order;
@@ -21,7 +21,7 @@ use crate::{arrange, dhcp_server, sysctl, system};
 use drawbridge_bus::{ChangeId, NetworkStatus, PendingChange, Port};
 use drawbridge_filter::{Filter, FilterError, Policy, PortPolicy};
 use drawbridge_settings::FieldError;
-use drawbridge_settings::network::{Ipv6, MacAddress, NetworkSettings, PortRole};
+use drawbridge_settings::network::{Ipv4, Ipv6, MacAddress, NetworkSettings, PortRole};
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -407,7 +407,7 @@ impl Network {
             }
             let Some(running) = self.interfaces.get_mut(&link.index) else { continue };
             let works = link.carrier && running.interface().enabled;
-            if !works && (running.client.is_some() || !running.advertised_dns.is_empty()) {
+            if !works && running.has_learned() {
                 running.forget();
             }
             if works
@@ -418,7 +418,13 @@ impl Network {
                 let task = tokio::spawn(client::run(link.clone(), mode, self.clients, self.tell.clone()));
                 running.client = Some((Task(task.abort_handle()), self.clients));
             }
-            if works && running.is_service() && running.server.is_none() {
+            if works && running.is_service() && running.service_client.is_none() {
+                self.clients += 1;
+                let mode = Mode::Static { address: dhcp_server::ADDRESS };
+                let task = tokio::spawn(client::run(link.clone(), mode, self.clients, self.tell.clone()));
+                running.service_client = Some((Task(task.abort_handle()), self.clients));
+            }
+            if works && running.service_usable && running.server.is_none() {
                 let task = tokio::spawn(dhcp_server::run(link.clone(), self.tell_served.clone()));
                 running.server = Some(Task(task.abort_handle()));
             }
@@ -468,10 +474,19 @@ impl Network {
 
     fn hear(&mut self, client: u64, news: News) {
         // News that were under way when the carrier went are of no use: the client is not there any more.
-        let from =
-            |running: &&mut Running| running.client.as_ref().is_some_and(|(_, number)| *number == client);
+        let is = |one: &Option<(Task, u64)>| one.as_ref().is_some_and(|(_, number)| *number == client);
+        let from = |running: &&mut Running| is(&running.client) || is(&running.service_client);
         let Some(running) = self.interfaces.values_mut().find(from) else { return };
         let Some(link) = self.table.get(running.index).map(|entry| entry.link.to_string()) else { return };
+        if is(&running.service_client) {
+            if let Some(sentence) = running.hear_service(news) {
+                log::warn!("{link}: {sentence}");
+            }
+            let again =
+                Instant::now() + if running.service_client.is_some() { Duration::ZERO } else { AGAIN_AFTER };
+            self.look_by(again);
+            return;
+        }
         match news {
             News::Leased(lease) => {
                 if running.lease.as_ref().is_none_or(|(before, _)| before.differs_from(&lease)) {
@@ -500,12 +515,9 @@ impl Network {
                 running.conflict = None;
             }
             News::Conflict { address, mac, gave_up } => {
-                let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
-                let sentence = if gave_up {
-                    format!("{address} is used by {mac} as well: another address is taken")
-                } else {
-                    format!("{address} is used by {mac} as well: give one of the two another address")
-                };
+                // The administrator's address is tried again, and no other.
+                let fixed = matches!(running.interface().ipv4, Ipv4::Static { .. });
+                let sentence = conflict(address, mac, gave_up && !fixed);
                 if running.conflict.as_ref() != Some(&sentence) {
                     log::warn!("{link}: {sentence}");
                 }
