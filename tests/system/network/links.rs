@@ -63,6 +63,38 @@ fn a_vlan_is_a_network_of_its_own_with_packets_of_the_set_size() {
 }
 
 #[test]
+fn whole_packets_of_1280_bytes_go_and_come_and_none_that_leaves_is_larger() {
+    let lab = Lab::new("small packets");
+    let image = Image::here();
+    let network = Network::new(&lab, "small").unwrap();
+    let other = NamespaceConfig::new().ipv4([10, 0, 1, 2], 24).ipv6([0x2001, 0xdb8, 1, 0, 0, 0, 0, 2], 64);
+    let other = network.namespace("other", &other).unwrap();
+    let settings = r#"{"interfaces": [
+        {"name": "small", "at": {"port": "{small}"}, "roles": ["management"], "mtu": 1280,
+         "ipv4": {"static": {"address": "10.0.1.20/24"}},
+         "ipv6": {"static": {"addresses": ["2001:db8:1::20/64"]}}}]}"#;
+    let plan = SitePlan::new(vec![("small", NicModel::VirtioNet, &network)]);
+    let site = Site::boot(&lab, &image, plan.settings(settings));
+    has(&site, "small", [10, 0, 1, 20]);
+    let recording = site.port("small").cable().record();
+    let ping = |size: &str, to: &str| {
+        let ping = other.run("ping", ["-c", "3", "-W", "10", "-M", "do", "-s", size, to]).unwrap();
+        ping.finish(seconds(20)).map(|text| text.contains(" 0% packet loss"))
+    };
+    // 20 and 8 bytes are headers, or 40 and 8; 14 bytes are Ethernet's.
+    assert!(ping("1252", "10.0.1.20").unwrap());
+    assert!(ping("1232", "2001:db8:1::20").unwrap());
+    let whole = |frame: &[u8]| frame.len() == 14 + 1280;
+    assert_eq!(recording.list(whole).len(), 6, "three answers of each kind, in one piece each");
+    // The other side would take larger ones. What is too large for one packet leaves in pieces that are not.
+    let mac = site.mac("small").0;
+    let text = other.run("ping", ["-c", "3", "-W", "10", "-M", "dont", "-s", "1400", "10.0.1.20"]).unwrap();
+    text.finish(seconds(20)).unwrap();
+    let larger = recording.list(|frame| frame.get(6..12) == Some(&mac) && frame.len() > 14 + 1280);
+    assert_eq!(larger, Vec::<String>::new());
+}
+
+#[test]
 fn a_bond_goes_on_by_its_other_port_and_carries_a_vlan() {
     let lab = Lab::new("bond");
     let image = Image::here();

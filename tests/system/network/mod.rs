@@ -1,5 +1,6 @@
 //! The dedicated Ethernet ports on the booted image: real servers in namespaces, hostile ones in the lab.
 
+mod discovery;
 mod hostile;
 mod leases;
 mod links;

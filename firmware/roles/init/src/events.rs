@@ -300,7 +300,12 @@ impl Init {
             }
             Request::CorrectClock(correction) => self.correct_clock(correction),
             Request::HostName(name) => match nix::unistd::sethostname(name.as_str()) {
-                Ok(()) => Reply::Done,
+                Ok(()) => {
+                    // What the kernel says, not what it was told.
+                    let now = nix::unistd::gethostname().unwrap_or_default();
+                    log::info!("the host is named {}", now.display());
+                    Reply::Done
+                }
                 Err(error) => {
                     log::warn!("the host cannot be named {name}: {error}");
                     Reply::Refused(Refusal::NotNow)
