@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use drawbridge_diagnose::{After, Failure, Probe, Step, TcpFailure, TlsFailure, Tools, Trust, Verdict};
+use drawbridge_resolver::{Limits, Resolver, Servers};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{RootCertStore, ServerConfig};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
@@ -53,6 +55,22 @@ async fn a_tcp_port_that_waits_speaks_or_closes_is_told_apart() {
         assert!(matches!(steps[..], [Step::Connected { after: seen, .. }] if seen == after), "{steps:?}");
         server.abort();
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_reset_at_once_is_told_apart_from_one_that_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move { listener.accept().await.unwrap().0.set_zero_linger().unwrap() });
+    let (steps, _) = tcp(port, None).await;
+    server.await.unwrap();
+    // As the reset comes before the probe has looked, or after.
+    let told = match &steps[..] {
+        [Step::NotConnected { why, .. }] => *why == TcpFailure::Reset,
+        [Step::Connected { after, .. }] => *after == After::Resets,
+        _ => false,
+    };
+    assert!(told, "{steps:?}");
 }
 
 #[tokio::test]
@@ -170,4 +188,113 @@ async fn a_probe_that_nobody_listens_to_ends() {
     let mut bytes = Vec::new();
     let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut bytes);
     let _: Result<usize, _> = tokio::time::timeout(Duration::from_secs(5), read).await.unwrap();
+}
+
+/// A server program that ends with the test.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _: Result<(), _> = self.0.kill();
+        let _: Result<_, _> = self.0.wait();
+    }
+}
+
+impl Server {
+    /// Starts a program, and waits until its TCP port accepts.
+    async fn start(program: &str, arguments: &[&str], port: u16) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        let server = Self(command.spawn().unwrap_or_else(|error| panic!("{program}: {error}")));
+        let accepts = async {
+            while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), accepts).await.expect("it does not come up");
+        server
+    }
+}
+
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn a_name_is_asked_of_a_real_server_and_its_no_is_told_apart_from_silence() {
+    let port = free_port().await;
+    let listen = format!("--port={port}");
+    let arguments = [
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--no-resolv",
+        "--no-hosts",
+        "--bind-interfaces",
+        "--listen-address=127.0.0.1",
+        "--pid-file=",
+        "--user=",
+        "--group=",
+        "--local=/example/",
+        "--host-record=array.example,192.0.2.7,2001:db8::7",
+        &listen,
+    ];
+    let _dnsmasq = Server::start("/usr/sbin/dnsmasq", &arguments, port).await;
+    let tools = |address: [u8; 4]| {
+        let limits = Limits { server_port: port, ..Limits::default() };
+        let resolver = Resolver::with_limits(limits);
+        let servers = vec![address.into()];
+        resolver.set(vec![Servers { port: None, source: None, servers, search: Vec::new() }]);
+        Tools { resolver, ..Tools::default() }
+    };
+    let ask = |name: &str| Probe::Name { name: name.to_owned() };
+    let here = tools([127, 0, 0, 1]);
+    let (steps, verdict) = run(ask("Array.Example"), None, &here).await;
+    assert_eq!(verdict, Verdict::Name { addresses: 2 });
+    let [Step::Addresses { addresses, from, .. }] = &steps[..] else { panic!("{steps:?}") };
+    assert!(addresses.contains(&[192, 0, 2, 7].into()), "{addresses:?}");
+    assert_eq!(*from, Some([127, 0, 0, 1].into()));
+
+    let (_, verdict) = run(ask("nobody.example"), None, &here).await;
+    let Verdict::Failed(Failure::Name(why)) = verdict else { panic!("{verdict:?}") };
+    assert!(why.contains("there is no host named nobody.example"), "{why}");
+    // Nothing answers on this address of the loopback port, but by "port unreachable", or not at all.
+    let (_, verdict) = run(ask("array.example"), None, &tools([127, 0, 0, 9])).await;
+    let Verdict::Failed(Failure::Name(why)) = verdict else { panic!("{verdict:?}") };
+    assert!(why.contains("127.0.0.9") && !why.contains("no host named"), "{why}");
+}
+
+#[tokio::test]
+async fn a_real_tls_server_is_reported_in_either_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["host.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let (key_file, certificate_file) = (folder.path().join("key.pem"), folder.path().join("certificate.pem"));
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    std::fs::write(&certificate_file, certificate.pem()).unwrap();
+    let (key_file, certificate_file) = (key_file.to_str().unwrap(), certificate_file.to_str().unwrap());
+    for (option, version) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let port = free_port().await;
+        let text = port.to_string();
+        let arguments =
+            ["s_server", "-quiet", option, "-accept", &text, "-key", key_file, "-cert", certificate_file];
+        let _server = Server::start("openssl", &arguments, port).await;
+        let (steps, verdict) = run(tls(port), None, &Tools::default()).await;
+        let [Step::Handshake(report)] = &steps[..] else { panic!("{steps:?} {verdict:?}") };
+        assert_eq!(report.version, version);
+        assert_eq!(verdict, Verdict::Tls { trust: Trust::NotAsked });
+    }
+}
+
+#[tokio::test]
+async fn a_tls_server_that_says_nothing_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let held = listener.accept().await.unwrap();
+        std::future::pending::<()>().await;
+        drop(held);
+    });
+    let (_, verdict) = run(tls(port), None, &Tools::default()).await;
+    assert_eq!(verdict, Verdict::NoTls(TlsFailure::Silent));
+    server.abort();
 }

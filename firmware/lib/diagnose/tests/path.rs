@@ -7,7 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use drawbridge_diagnose::{Failure, HopKind, Probe, Step, Tools, Verdict};
+use drawbridge_diagnose::{Failure, HopKind, Probe, Step, TcpFailure, Tools, Verdict};
 use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -163,6 +163,9 @@ fn inside() {
             "{:?}",
             steps[0]
         );
+        let (steps, verdict) = run(Probe::Tcp { to: "10.77.0.1".to_owned(), port: 22 }, None);
+        assert_eq!(verdict, Verdict::Tcp { accepted: false });
+        assert!(matches!(steps[..], [Step::NotConnected { why: TcpFailure::Unreachable, .. }]), "{steps:?}");
     }
     for (there, way) in [
         ("10.9.3.2", ["10.9.1.2", "10.9.2.2", "10.9.3.2"]),
@@ -188,6 +191,25 @@ fn inside() {
     let (steps, verdict) = run(Probe::Route { to: "10.9.3.2".to_owned(), hops: 30, tries: 1 }, None);
     assert_eq!(verdict, Verdict::Route { reached: false, hops: 1 });
     assert_eq!(places_of(&steps)[0].0, "10.9.1.2".parse::<IpAddr>().unwrap());
+    let (steps, verdict) = run(Probe::Tcp { to: "10.9.3.2".to_owned(), port: 22 }, None);
+    assert_eq!(verdict, Verdict::Tcp { accepted: false });
+    assert!(matches!(steps[..], [Step::NotConnected { why: TcpFailure::Silent, .. }]), "{steps:?}");
+
+    // What would take minutes is ended after one. The clock jumps to whatever is waited for next.
+    let paused =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let long = Probe::Ping { to: "10.9.3.2".to_owned(), count: 100, interval_milliseconds: 5000, size: 56 };
+    let (verdict, took) = paused.block_on(async {
+        let began = tokio::time::Instant::now();
+        let mut running = long.start(None, &Tools::default());
+        let mut last = None;
+        while let Some(step) = running.next().await {
+            last = Some(step);
+        }
+        (last, began.elapsed())
+    });
+    assert_eq!(verdict, Some(Step::Done(Verdict::OutOfTime)));
+    assert!((60..62).contains(&took.as_secs()), "{took:?}");
 }
 
 #[test]
