@@ -16,6 +16,7 @@ pub mod message;
 pub mod network;
 pub mod role;
 pub mod server;
+pub mod support;
 pub mod table;
 
 pub use build::BUILD_TIME;
