@@ -244,4 +244,28 @@ mod tests {
             assert_eq!(text, format!("x{coded}"));
         }
     }
+
+    #[tokio::test]
+    async fn bytes_that_come_with_the_head_are_the_tunnels_first() {
+        let (near, mut far) = tokio::io::duplex(4096);
+        far.write_all(b"HTTP/1.1 200 OK\r\nVia: x\r\n\r\nearly ").await.unwrap();
+        let to = HostPort::parse("rss.example.com:443").unwrap();
+        let mut link = connect(Box::new(near), &to, &Authentication::None).await.unwrap();
+        far.write_all(b"and late").await.unwrap();
+        let mut text = [0; 14];
+        link.read_exact(&mut text).await.unwrap();
+        assert_eq!(&text, b"early and late");
+    }
+
+    #[tokio::test]
+    async fn bytes_that_come_with_a_socks_reply_stay_in_the_tunnel() {
+        let (near, mut far) = tokio::io::duplex(4096);
+        far.write_all(&[5, 0, 5, 0, 0, 3, 2, b'a', b'b', 1, 2]).await.unwrap();
+        far.write_all(b"early").await.unwrap();
+        let to = HostPort::parse("rss.example.com:443").unwrap();
+        let mut link = socks5(Box::new(near), &to, None).await.unwrap();
+        let mut text = [0; 5];
+        link.read_exact(&mut text).await.unwrap();
+        assert_eq!(&text, b"early");
+    }
 }

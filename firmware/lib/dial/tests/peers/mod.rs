@@ -1,5 +1,6 @@
 //! Real proxies and servers as ordinary processes on 127.0.0.1, each with a folder and a configuration of its own.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be prepared has failed")]
 
 use drawbridge_dial::{
     CertificateDer, DialError, Dialler, HostPort, NameFailure, Names, Plain, Protocol, Proxy, Route, Step,
@@ -20,16 +21,22 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 const START: Duration = Duration::from_secs(30);
 
 /// A program that ends, with all its children, when this is dropped.
-pub struct Peer {
+pub(crate) struct Peer {
     child: Child,
-    pub port: u16,
-    pub folder: TempDir,
+    pub(crate) port: u16,
+    pub(crate) folder: TempDir,
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
         // It leads a group of its own, and its children are in it.
         let group = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        // Asked first: squid takes its shared memory away.
+        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGTERM);
+        let end = Instant::now() + Duration::from_secs(2);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
         let _ = self.child.wait();
     }
@@ -37,7 +44,7 @@ impl Drop for Peer {
 
 impl Peer {
     /// Starts `program`, found in the usual folders, and waits for its port.
-    pub fn start(
+    pub(crate) fn start(
         program: &str,
         package: &str,
         port: u16,
@@ -71,7 +78,7 @@ impl Peer {
 }
 
 /// Where a program is, or a sentence that says what to install.
-pub fn found(program: &str, package: &str) -> PathBuf {
+pub(crate) fn found(program: &str, package: &str) -> PathBuf {
     let folders = ["/usr/sbin", "/usr/bin", "/usr/lib/squid"];
     let place = folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
     place.unwrap_or_else(|| {
@@ -79,28 +86,28 @@ pub fn found(program: &str, package: &str) -> PathBuf {
     })
 }
 
-/// A folder that every user may enter, for programs that change theirs.
-pub fn folder() -> TempDir {
+/// A folder that every user may use, for programs that change theirs.
+pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     folder
 }
 
 /// A port that was free a moment ago.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// A certificate authority and a certificate of it.
-pub struct Identity {
-    pub root: CertificateDer<'static>,
-    pub chain_pem: String,
-    pub key_pem: String,
-    pub certificate: CertificateDer<'static>,
+pub(crate) struct Identity {
+    pub(crate) root: CertificateDer<'static>,
+    pub(crate) chain_pem: String,
+    pub(crate) key_pem: String,
+    pub(crate) certificate: CertificateDer<'static>,
 }
 
 /// A certificate for `names`, as `change` changes it.
-pub fn identity(names: &[&str], change: impl FnOnce(&mut rcgen::CertificateParams)) -> Identity {
+pub(crate) fn identity(names: &[&str], change: impl FnOnce(&mut rcgen::CertificateParams)) -> Identity {
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
     let mut root = CertificateParams::default();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -121,7 +128,7 @@ pub fn identity(names: &[&str], change: impl FnOnce(&mut rcgen::CertificateParam
 }
 
 /// The target: OpenSSL's own server, which gives each line back in reverse.
-pub fn target(identity: &Identity, options: &[&str]) -> Peer {
+pub(crate) fn target(identity: &Identity, options: &[&str]) -> Peer {
     let (folder, port) = (folder(), free_port());
     fs::write(folder.path().join("c.pem"), &identity.chain_pem).unwrap();
     fs::write(folder.path().join("k.pem"), &identity.key_pem).unwrap();
@@ -134,7 +141,7 @@ pub fn target(identity: &Identity, options: &[&str]) -> Peer {
 }
 
 /// Names of the tests.
-pub struct Fixed(pub Vec<(&'static str, Vec<IpAddr>)>);
+pub(crate) struct Fixed(pub Vec<(&'static str, Vec<IpAddr>)>);
 
 impl Names for Fixed {
     fn addresses<'a>(&'a self, name: &'a str) -> Wait<'a, Result<Vec<IpAddr>, NameFailure>> {
@@ -146,11 +153,11 @@ impl Names for Fixed {
 }
 
 /// Takes what this root has signed, and knows `rss.test` only.
-pub fn dialler(root: &CertificateDer<'static>) -> Dialler {
+pub(crate) fn dialler(root: &CertificateDer<'static>) -> Dialler {
     dialler_by(&Trust { uploaded: vec![root.clone()], ..Trust::default() })
 }
 
-pub fn dialler_by(trust: &Trust) -> Dialler {
+pub(crate) fn dialler_by(trust: &Trust) -> Dialler {
     let names = Fixed(vec![
         ("rss.test", vec![Ipv4Addr::LOCALHOST.into()]),
         ("six.test", vec!["::1".parse().unwrap()]),
@@ -158,17 +165,17 @@ pub fn dialler_by(trust: &Trust) -> Dialler {
     Dialler::new(trust, Arc::new(names), Arc::new(Plain)).unwrap()
 }
 
-pub fn at(port: u16) -> HostPort {
+pub(crate) fn at(port: u16) -> HostPort {
     HostPort::parse(&format!("127.0.0.1:{port}")).unwrap()
 }
 
 /// The direct way to a port here whose certificate is for `rss.test`.
-pub fn route(port: u16) -> Route {
+pub(crate) fn route(port: u16) -> Route {
     Route { tls_name: "rss.test".try_into().unwrap(), ..Route::direct(at(port)) }
 }
 
 /// The same through a proxy.
-pub fn through(proxy: u16, protocol: Protocol, target: &str) -> Route {
+pub(crate) fn through(proxy: u16, protocol: Protocol, target: &str) -> Route {
     Route {
         proxy: Some(Proxy { address: at(proxy), hops: Vec::new(), protocol }),
         tls_name: "rss.test".try_into().unwrap(),
@@ -177,7 +184,7 @@ pub fn through(proxy: u16, protocol: Protocol, target: &str) -> Route {
 }
 
 /// Sends a line and wants it back in reverse.
-pub async fn works(mut tunnel: Tunnel) {
+pub(crate) async fn works(mut tunnel: Tunnel) {
     tunnel.stream.write_all(b"abc\n").await.unwrap();
     tunnel.stream.flush().await.unwrap();
     let mut answer = [0; 4];
@@ -189,21 +196,21 @@ pub async fn works(mut tunnel: Tunnel) {
 }
 
 /// Dials, and gives the steps as well.
-pub async fn dial(dialler: &Dialler, route: &Route) -> (Result<Tunnel, DialError>, Vec<Step>) {
+pub(crate) async fn dial(dialler: &Dialler, route: &Route) -> (Result<Tunnel, DialError>, Vec<Step>) {
     let steps = Mutex::new(Vec::new());
     let result = dialler.dial(route, &|step| steps.lock().unwrap().push(step)).await;
     (result, steps.into_inner().unwrap())
 }
 
 /// Dials where it must fail.
-pub async fn fails(dialler: &Dialler, route: &Route) -> DialError {
+pub(crate) async fn fails(dialler: &Dialler, route: &Route) -> DialError {
     let error = dial(dialler, route).await.0.expect_err("this path must not open");
     assert!(error.remedy().ends_with('.'), "{error}: {}", error.remedy());
     error
 }
 
 /// A server that answers each connection with bytes, once it was asked, and notes what it was asked.
-pub async fn scripted(answers: Vec<&'static [u8]>) -> (u16, Arc<Mutex<Vec<u8>>>) {
+pub(crate) async fn scripted(answers: Vec<&'static [u8]>) -> (u16, Arc<Mutex<Vec<u8>>>) {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let (port, heard) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Vec::new())));
     let notes = Arc::clone(&heard);
@@ -225,7 +232,7 @@ pub async fn scripted(answers: Vec<&'static [u8]>) -> (u16, Arc<Mutex<Vec<u8>>>)
 }
 
 /// Relays each connection to one place, as a hop does. (The real one has tests of its own.)
-pub async fn hop(to: u16) -> u16 {
+pub(crate) async fn hop(to: u16) -> u16 {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
