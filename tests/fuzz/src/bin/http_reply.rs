@@ -18,7 +18,10 @@ fuzz_target!(|data: &[u8]| {
                 assert!(scheme.to_string().chars().all(|c| c.is_ascii_graphic()), "{scheme}");
             }
             // Not a byte less is enough, and not a byte more is looked at.
-            assert!(matches!(head(&data[..found.length - 1]), Ok(Parsed::More(_))), "the head is shorter than said");
+            assert!(
+                matches!(head(&data[..found.length - 1]), Ok(Parsed::More(_))),
+                "the head is shorter than said"
+            );
             assert_eq!(head(&data[..found.length]), whole);
         }
         Ok(Parsed::More(more)) => assert!(*more > 0 && data.len() < HEAD_BYTES),

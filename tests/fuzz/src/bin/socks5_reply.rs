@@ -25,7 +25,9 @@ fn taken<T>(data: &[u8], parse: fn(&[u8]) -> Result<Parsed<T>, Garbage>) -> Opti
 }
 
 fuzz_target!(|data: &[u8]| {
-    for parse in [|bytes: &[u8]| method(bytes).map(drop_value), |bytes: &[u8]| password(bytes).map(drop_value)] {
+    for parse in
+        [|bytes: &[u8]| method(bytes).map(drop_value), |bytes: &[u8]| password(bytes).map(drop_value)]
+    {
         assert!(matches!(taken(data, parse), None | Some(2)));
     }
     let Some(end) = taken(data, reply) else { return };
