@@ -55,9 +55,10 @@ fn why(error: &io::Error) -> TcpFailure {
         Some(libc::ECONNRESET | libc::ECONNABORTED) => TcpFailure::Reset,
         // What the kernel makes of ICMP "administratively prohibited" (IPv6), and of its own filter.
         Some(libc::EACCES | libc::EPERM) => TcpFailure::Forbidden,
-        Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ENETDOWN | libc::EADDRNOTAVAIL) => {
-            TcpFailure::Unreachable
-        }
+        // The last is what a route says that leads nowhere on purpose.
+        Some(
+            libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ENETDOWN | libc::EADDRNOTAVAIL | libc::EINVAL,
+        ) => TcpFailure::Unreachable,
         _ => TcpFailure::Failure(Failure::Kernel(error.kind().to_string())),
     }
 }

@@ -163,7 +163,11 @@ fn inside() {
             "{:?}",
             steps[0]
         );
-        let (steps, verdict) = run(Probe::Tcp { to: "10.77.0.1".to_owned(), port: 22 }, None);
+    }
+    // The same by TCP; and a network that our own routes lead nowhere.
+    sh("ip route replace blackhole 10.78.0.0/16");
+    for to in ["10.77.0.1", "10.78.0.1"] {
+        let (steps, verdict) = run(Probe::Tcp { to: to.to_owned(), port: 22 }, None);
         assert_eq!(verdict, Verdict::Tcp { accepted: false });
         assert!(matches!(steps[..], [Step::NotConnected { why: TcpFailure::Unreachable, .. }]), "{steps:?}");
     }
