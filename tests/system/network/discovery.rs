@@ -5,7 +5,7 @@ use drawbridge_lab::{Lab, NicModel, seconds};
 use drawbridge_tests::{Image, Site, SitePlan};
 use std::net::Ipv4Addr;
 
-/// Looks for consoles on `eth0` by the way that its argument says, and tells of each what it is.
+/// Looks for consoles by the IP version and from the own address that its arguments say, and tells of each what it is.
 const FINDER: &str = r#"
 import sys, time
 from zeroconf import IPVersion, ServiceBrowser, ServiceListener, Zeroconf

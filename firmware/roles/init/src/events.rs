@@ -302,8 +302,10 @@ impl Init {
             Request::HostName(name) => match nix::unistd::sethostname(name.as_str()) {
                 Ok(()) => {
                     // What the kernel says, not what it was told.
-                    let now = nix::unistd::gethostname().unwrap_or_default();
-                    log::info!("the host is named {}", now.display());
+                    match nix::unistd::gethostname() {
+                        Ok(now) => log::info!("the host is named {}", now.display()),
+                        Err(error) => log::warn!("the host's name cannot be read back: {error}"),
+                    }
                     Reply::Done
                 }
                 Err(error) => {
