@@ -134,9 +134,7 @@ impl Build {
         if !output.status.success() {
             return Err(cargo.end_error(output.status, b"what is wrong is said above"));
         }
-        Message::parse_stream(output.stdout.as_slice())
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|wrong| Error::malformed("what cargo says of its build", &wrong))
+        parse(&output.stdout)
     }
 
     /// Which folders of this machine become which names in the binary. Where two fit, the later one counts.
@@ -161,6 +159,25 @@ impl Build {
         rustc.command().current_dir(self.workspace.root()).args(["--print", "sysroot"]);
         Ok(PathBuf::from(rustc.text()?.trim_end()))
     }
+}
+
+/// The crates of a binary that somebody else built, from what cargo said with `--message-format json`, and the workspace that it
+/// was built in.
+pub fn crates_of(said: &[u8]) -> Result<(Workspace, Vec<UsedCrate>)> {
+    let messages = parse(said)?;
+    let manifest = artifacts(&messages)
+        .find(|artifact| artifact.target.name == PACKAGE)
+        .map(|artifact| artifact.manifest_path.as_std_path())
+        .ok_or_else(|| Error::malformed("what cargo says of its build", &"the appliance is not in it"))?;
+    let workspace = Workspace::above(manifest)?;
+    let crates = used_crates(&messages, &workspace.root().join("target"));
+    Ok((workspace, crates))
+}
+
+fn parse(said: &[u8]) -> Result<Vec<Message>> {
+    Message::parse_stream(said)
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|wrong| Error::malformed("what cargo says of its build", &wrong))
 }
 
 /// Where cargo works unless it is told otherwise.
@@ -281,6 +298,13 @@ fn artifacts(messages: &[Message]) -> impl Iterator<Item = &Artifact> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_of_something_else_tells_no_crates() {
+        let other = concat!("Compiling\n", r#"{"reason":"build-finished","success":true}"#, "\n",);
+        let said = crates_of(other.as_bytes()).unwrap_err().to_string();
+        assert!(said.contains("the appliance is not in it"), "{said}");
+    }
 
     #[test]
     fn a_folder_with_spaces_and_quotes_stays_one_flag() {

@@ -1,4 +1,5 @@
-//! Makes the appliance's root file system, one binary and the empty folders it mounts on; nothing else ever gets in.
+//! Makes the appliance's root file system: one binary, the vendor's profile, and the empty folders it mounts on; nothing else ever
+//! gets in.
 
 use crate::cpio::Archive;
 use crate::error::{Error, Result};
@@ -21,13 +22,14 @@ const LEVEL: i32 = 19;
 /// the kernel unpacks it with a fifth fewer instructions (66 million for 82).
 const SHORTEST_MATCH: u32 = 6;
 
-/// The initramfs with `init` as its only program, as the kernel takes it: a cpio archive, compressed with zstd, with a checksum.
-pub fn build(init: &[u8], date: SourceDate) -> Result<Vec<u8>> {
-    compress(&archive(init, date)?.bytes()?)
+/// The initramfs with `init` as its only program, and the vendor's profile where there is one, as the kernel takes it: a cpio archive,
+/// compressed with zstd, with a checksum.
+pub fn build(init: &[u8], profile: Option<&[u8]>, date: SourceDate) -> Result<Vec<u8>> {
+    compress(&archive(init, profile, date)?.bytes()?)
 }
 
 /// What is in the initramfs.
-pub fn archive(init: &[u8], date: SourceDate) -> Result<Archive> {
+pub fn archive(init: &[u8], profile: Option<&[u8]>, date: SourceDate) -> Result<Archive> {
     let mut archive = Archive::new(date);
     for folder in FOLDERS {
         archive.folder(folder, 0o755)?;
@@ -35,6 +37,9 @@ pub fn archive(init: &[u8], date: SourceDate) -> Result<Archive> {
     archive.character_device("dev/console", 0o600, CONSOLE.0, CONSOLE.1)?;
     archive.character_device("dev/null", 0o666, NULL.0, NULL.1)?;
     archive.file("init", 0o755, init.to_vec())?;
+    if let Some(profile) = profile {
+        archive.file(drawbridge_profile::FILE.trim_start_matches('/'), 0o644, profile.to_vec())?;
+    }
     Ok(archive)
 }
 
@@ -57,8 +62,8 @@ mod tests {
     #[test]
     fn the_initramfs_has_a_checksum_and_its_length() {
         let date = SourceDate::new(1_767_225_600).unwrap();
-        let plain = archive(b"init", date).unwrap().bytes().unwrap();
-        let packed = build(b"init", date).unwrap();
+        let plain = archive(b"init", None, date).unwrap().bytes().unwrap();
+        let packed = build(b"init", None, date).unwrap();
         assert_eq!(packed[..4], 0xFD2F_B528_u32.to_le_bytes(), "zstd's magic number, RFC 8878 section 3.1.1");
         assert_ne!(packed[4] & 0b100, 0, "the frame says that a checksum follows");
         assert_eq!(zstd::bulk::decompress(&packed, 1 << 20).unwrap(), plain);
@@ -67,7 +72,8 @@ mod tests {
     #[test]
     fn there_is_one_program_and_nothing_setuid() {
         let date = SourceDate::new(1_767_225_600).unwrap();
-        let listed = format!("{:?}", archive(b"", date).unwrap());
-        assert_eq!(listed.matches("mode: ").count(), FOLDERS.len() + 3);
+        let listed = format!("{:?}", archive(b"", Some(b"{}"), date).unwrap());
+        assert_eq!(listed.matches("mode: ").count(), FOLDERS.len() + 4);
+        assert!(listed.contains("profile.json"), "{listed}");
     }
 }

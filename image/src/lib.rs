@@ -16,6 +16,7 @@ pub mod initramfs;
 pub mod kernel;
 pub mod names;
 pub mod pipeline;
+pub mod profile;
 pub mod reproduce;
 pub mod sizes;
 pub mod source;

@@ -24,6 +24,7 @@ Commands:
   bom          write the bill of materials (CycloneDX)            -> bom.cdx.json
   sizes        report the sizes                                   -> sizes.txt
   all          all of these, in this order
+  version      print version and date, as NAME=VALUE, for a build of the binary by somebody else
   reproduce    build everything but the kernel twice, from two clones of the commit, and compare
   help         this text
 
@@ -32,11 +33,17 @@ Options:
   --workspace DIR    the project's folder (default: the one that the current folder lies in)
   --lab              binary: build the one with faults on request -> drawbridge-lab
                      all: that too, and its root file system      -> initramfs-lab.zst
+  --profile WHICH    the vendor's profile: a name of one in board/profiles (default: generic), or a file
   --size SIZE        disk: the size of the whole disk, such as 512M or 4G (default: 512M)
   --kernel FILE      a kernel to use instead of building one
+  --kernel-config FILE
+                     kernel: the configuration that it was built with, which is checked  -> linux.config, kernel.json too
   --binary FILE      a binary to use instead of building one
+  --messages FILE    bom: what cargo said while it built that binary, with --message-format json
+  --buildroot FILE   bom: what Buildroot says of its packages (make show-info), to be merged
   --source FILE      kernel: the sources, instead of the distribution's package
   --stub FILE        the EFI stub, instead of the distribution's package
+  --made DIR         reproduce: files that were made from this commit, in the place of the first of the two builds
 
 Environment:
   SOURCE_DATE_EPOCH  the date of all that is built, in seconds since 1970 (default: the commit's)
@@ -49,11 +56,16 @@ struct Request {
     out: Option<PathBuf>,
     workspace: Option<PathBuf>,
     lab: bool,
+    profile: Option<String>,
     size: DiskSize,
     kernel: Option<PathBuf>,
+    kernel_config: Option<PathBuf>,
     binary: Option<PathBuf>,
+    messages: Option<PathBuf>,
+    buildroot: Option<PathBuf>,
     source: Option<PathBuf>,
     stub: Option<PathBuf>,
+    made: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -78,13 +90,18 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
         None => Workspace::above(&here)?,
     };
     let out = request.out.clone().unwrap_or_else(|| workspace.default_output());
+    let default = Pipeline::new(&workspace, &out)?;
     let pipeline = Pipeline {
+        profile: request.profile.unwrap_or_else(|| default.profile.clone()),
         size: request.size,
         kernel: request.kernel,
+        kernel_config: request.kernel_config,
         binary: request.binary,
+        messages: request.messages,
+        buildroot: request.buildroot,
         source: request.source,
         stub: request.stub,
-        ..Pipeline::new(&workspace, &out)?
+        ..default
     };
     match request.command.as_str() {
         "kernel" => said(&pipeline.kernel()?),
@@ -94,8 +111,14 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
         "bom" => said(&pipeline.bom()?),
         "sizes" => print!("{}", pipeline.sizes()?),
         "all" => all(&pipeline, request.lab)?,
+        "version" => {
+            println!("DRAWBRIDGE_VERSION={}", pipeline.version);
+            for name in ["DRAWBRIDGE_BUILD_TIME", "SOURCE_DATE_EPOCH"] {
+                println!("{name}={}", pipeline.date.seconds());
+            }
+        }
         "reproduce" => {
-            for same in reproduce::run(&pipeline)? {
+            for same in reproduce::run(&pipeline, request.made.as_deref())? {
                 println!("{}  {}", same.sha256, same.name);
             }
         }
@@ -105,6 +128,8 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
 }
 
 fn all(pipeline: &Pipeline, lab: bool) -> Result<()> {
+    // Told before the kernel is built, which takes a quarter of an hour.
+    pipeline.check()?;
     said(&pipeline.kernel()?);
     said(&pipeline.binary(Flavour::Product)?);
     said(&pipeline.system()?);
@@ -124,11 +149,16 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request> {
         out: None,
         workspace: None,
         lab: false,
+        profile: None,
         size: DiskSize::default(),
         kernel: None,
+        kernel_config: None,
         binary: None,
+        messages: None,
+        buildroot: None,
         source: None,
         stub: None,
+        made: None,
     };
     while let Some(argument) = parser.next().map_err(|wrong| usage(&wrong))? {
         let path = |parser: &mut lexopt::Parser| {
@@ -139,10 +169,15 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request> {
             Long("out") => request.out = path(&mut parser)?,
             Long("workspace") => request.workspace = path(&mut parser)?,
             Long("kernel") => request.kernel = path(&mut parser)?,
+            Long("kernel-config") => request.kernel_config = path(&mut parser)?,
+            Long("messages") => request.messages = path(&mut parser)?,
+            Long("buildroot") => request.buildroot = path(&mut parser)?,
             Long("binary") => request.binary = path(&mut parser)?,
             Long("source") => request.source = path(&mut parser)?,
             Long("stub") => request.stub = path(&mut parser)?,
+            Long("made") => request.made = path(&mut parser)?,
             Long("lab") => request.lab = true,
+            Long("profile") => request.profile = Some(text(parser.value())?),
             Long("size") => request.size = DiskSize::parse(&text(parser.value())?)?,
             Value(word) if request.command.is_empty() => {
                 request.command = text(Ok(word))?;

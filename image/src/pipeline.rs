@@ -8,7 +8,7 @@ use crate::disk::{self, DiskSize};
 use crate::error::Result;
 use crate::kernel::{self, Cache, Provenance};
 use crate::source::{SourceDate, Workspace};
-use crate::{bom, digest, files, initramfs, names, sizes, system};
+use crate::{binary, bom, digest, elf, files, initramfs, names, profile, sizes, system};
 
 /// What is to be made of which sources, and where it goes.
 #[derive(Clone, Debug)]
@@ -21,10 +21,14 @@ pub struct Pipeline {
     pub version: String,
     /// The date of all that is made.
     pub date: SourceDate,
+    /// The vendor's profile: a name of one in `board/profiles`, or a file.
+    pub profile: String,
     /// The size of the disk image.
     pub size: DiskSize,
     /// A kernel to use instead of building one.
     pub kernel: Option<PathBuf>,
+    /// The configuration that this kernel was built with.
+    pub kernel_config: Option<PathBuf>,
     /// A binary to use instead of building one.
     pub binary: Option<PathBuf>,
     /// The kernel's sources, instead of the distribution's package.
@@ -33,6 +37,10 @@ pub struct Pipeline {
     pub stub: Option<PathBuf>,
     /// Where cargo works; its own choice if nothing is said.
     pub target_folder: Option<PathBuf>,
+    /// What cargo has said, as JSON, when somebody else built the binary.
+    pub messages: Option<PathBuf>,
+    /// What Buildroot says of its packages, as JSON, when it built kernel and binary.
+    pub buildroot: Option<PathBuf>,
 }
 
 impl Pipeline {
@@ -43,19 +51,36 @@ impl Pipeline {
             out: out.to_path_buf(),
             version: workspace.version()?,
             date: workspace.date()?,
+            profile: profile::DEFAULT.to_owned(),
             size: DiskSize::default(),
             kernel: None,
+            kernel_config: None,
             binary: None,
             source: None,
             stub: None,
             target_folder: None,
+            messages: None,
+            buildroot: None,
         })
+    }
+
+    /// Whether what can be looked at beforehand is right.
+    pub fn check(&self) -> Result<()> {
+        self.read_profile().map(drop)
     }
 
     /// Builds the kernel, or takes it from the user's cache. Returns what was written.
     pub fn kernel(&self) -> Result<Vec<PathBuf>> {
         if let Some(given) = &self.kernel {
-            return Ok(vec![self.put(names::KERNEL, &files::read(given)?)?]);
+            let image = files::read(given)?;
+            let mut written = vec![self.put(names::KERNEL, &image)?];
+            if let Some(config) = &self.kernel_config {
+                let config = files::read(config)?;
+                let made = kernel::given(&self.workspace, &image, &config, self.source.as_deref())?;
+                written.push(self.put(names::KERNEL_CONFIG, &config)?);
+                written.push(self.put(names::KERNEL_PROVENANCE, &made.json()?)?);
+            }
+            return Ok(written);
         }
         let built = kernel::obtain(&self.workspace, self.source.as_deref(), &Cache::of_user()?)?;
         Ok(vec![
@@ -68,7 +93,11 @@ impl Pipeline {
     /// Builds a binary. Returns what was written.
     pub fn binary(&self, flavour: Flavour) -> Result<Vec<PathBuf>> {
         let (name, binary) = match (flavour, &self.binary) {
-            (Flavour::Product, Some(given)) => (names::BINARY, files::read(given)?),
+            (Flavour::Product, Some(given)) => {
+                let binary = files::read(given)?;
+                elf::check_hardened(&binary)?;
+                (names::BINARY, binary)
+            }
             (Flavour::Product, None) => (names::BINARY, self.compile(flavour)?.binary),
             (Flavour::Lab, _) => (names::BINARY_LAB, self.compile(flavour)?.binary),
         };
@@ -80,6 +109,7 @@ impl Pipeline {
         let inputs = system::Inputs {
             kernel: &files::read(&self.kernel_path())?,
             binary: &files::read(&self.binary_path())?,
+            profile: &self.read_profile()?,
             stub: &system::read_stub(self.stub.as_deref())?,
             version: &self.version,
             date: self.date,
@@ -94,8 +124,8 @@ impl Pipeline {
         Ok(vec![self.path(names::DISK)])
     }
 
-    /// Writes the bill of materials. Cargo says which crates there are, so this builds the binary if it is not up to date.
-    /// Returns what was written.
+    /// Writes the bill of materials. Cargo says which crates there are, so this builds the binary if it is not up to date and
+    /// nobody has kept what cargo said. Returns what was written.
     pub fn bom(&self) -> Result<Vec<PathBuf>> {
         let provenance = match files::read(&self.path(names::KERNEL_PROVENANCE)) {
             Ok(text) if self.kernel.is_none() => Some(Provenance::parse(&text)?),
@@ -105,11 +135,16 @@ impl Pipeline {
             [names::KERNEL, names::BINARY, names::INITRAMFS, names::CMDLINE, names::SYSTEM, names::DISK];
         let present: Vec<PathBuf> =
             listed.iter().map(|name| self.path(name)).filter(|path| path.is_file()).collect();
+        let (built_in, crates) = match &self.messages {
+            Some(messages) => binary::crates_of(&files::read(messages)?)?,
+            None => (self.workspace.clone(), self.compile(Flavour::Product)?.crates),
+        };
         let bill = bom::build(&bom::Inputs {
-            workspace: &self.workspace,
+            workspace: &built_in,
             version: &self.version,
             date: self.date,
-            crates: &self.compile(Flavour::Product)?.crates,
+            crates: &crates,
+            buildroot: self.buildroot.as_deref().map(files::read).transpose()?.as_deref(),
             kernel: &files::read(&self.kernel_path())?,
             provenance: provenance.as_ref(),
             stub: &system::read_stub(self.stub.as_deref())?,
@@ -133,7 +168,8 @@ impl Pipeline {
     /// Builds the lab's binary and a root file system with it, for the same kernel. Returns what was written.
     pub fn lab(&self) -> Result<Vec<PathBuf>> {
         let mut written = self.binary(Flavour::Lab)?;
-        let packed = initramfs::build(&files::read(&self.path(names::BINARY_LAB))?, self.date)?;
+        let (binary, profile) = (files::read(&self.path(names::BINARY_LAB))?, self.read_profile()?);
+        let packed = initramfs::build(&binary, Some(&profile), self.date)?;
         written.push(self.put(names::INITRAMFS_LAB, &packed)?);
         Ok(written)
     }
@@ -155,6 +191,10 @@ impl Pipeline {
             target_folder: self.target_folder.clone(),
         }
         .run()
+    }
+
+    fn read_profile(&self) -> Result<Vec<u8>> {
+        profile::read(&self.profile, self.workspace.root())
     }
 
     fn kernel_path(&self) -> PathBuf {

@@ -17,6 +17,8 @@ pub struct Inputs<'a> {
     pub kernel: &'a [u8],
     /// The appliance's binary.
     pub binary: &'a [u8],
+    /// The vendor's profile.
+    pub profile: &'a [u8],
     /// The EFI stub that starts the kernel.
     pub stub: &'a [u8],
     /// The version that is shown to people.
@@ -39,7 +41,7 @@ pub struct System {
 /// Joins `inputs` to a system. The same inputs always give the same bytes.
 pub fn build(inputs: &Inputs<'_>) -> Result<System> {
     elf::check_hardened(inputs.binary)?;
-    let initramfs = initramfs::build(inputs.binary, inputs.date)?;
+    let initramfs = initramfs::build(inputs.binary, Some(inputs.profile), inputs.date)?;
     let (cmdline, uefi_cmdline) = (cmdline::direct(), cmdline::uefi());
     let release = kernel::image::release(inputs.kernel)?;
     let os_release = os_release(inputs.version)?;

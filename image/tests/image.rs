@@ -26,6 +26,9 @@ fn stub() -> Vec<u8> {
     system::read_stub(None).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A vendor's profile.
+const PROFILE: &[u8] = drawbridge_profile::BUILT_IN[0].1.as_bytes();
+
 /// As much of a kernel as is looked at: its header, and a body that no compression makes small.
 fn kernel() -> Vec<u8> {
     let mut kernel = vec![0; 0x400];
@@ -72,8 +75,14 @@ fn hardened() -> &'static [u8] {
 /// Writes a system and a disk of it into `folder`.
 fn write_all(folder: &Path, size: DiskSize) -> PathBuf {
     let (kernel, stub) = (kernel(), stub());
-    let inputs =
-        system::Inputs { kernel: &kernel, binary: hardened(), stub: &stub, version: VERSION, date: date() };
+    let inputs = system::Inputs {
+        kernel: &kernel,
+        binary: hardened(),
+        profile: PROFILE,
+        stub: &stub,
+        version: VERSION,
+        date: date(),
+    };
     let system = system::write(&inputs, folder).unwrap();
     let path = folder.join(names::DISK);
     disk::write(&path, &system.efi, size, date()).unwrap();
@@ -172,8 +181,14 @@ fn a_failed_disk_leaves_no_file_behind() {
 #[test]
 fn the_system_file_holds_what_was_joined_where_firmware_can_map_it() {
     let (kernel, stub) = (kernel(), stub());
-    let inputs =
-        system::Inputs { kernel: &kernel, binary: hardened(), stub: &stub, version: VERSION, date: date() };
+    let inputs = system::Inputs {
+        kernel: &kernel,
+        binary: hardened(),
+        profile: PROFILE,
+        stub: &stub,
+        version: VERSION,
+        date: date(),
+    };
     let system = system::build(&inputs).unwrap();
     let file = PeFile64::parse(system.efi.as_slice()).unwrap();
     let before = PeFile64::parse(stub.as_slice()).unwrap();

@@ -81,14 +81,14 @@ pub enum LabError {
     /// A description that makes no machine.
     #[error("the machine is described wrongly: {0}")]
     Description(String),
+    /// Something answered otherwise than it should.
+    #[error("{0}")]
+    Unexpected(String),
 }
 
 impl LabError {
     /// For `map_err` on what handles a file.
-    pub(crate) fn file(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { action, path, source }
     }

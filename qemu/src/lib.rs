@@ -48,6 +48,7 @@
 //! Three variables of the environment change how the lab works: `DRAWBRIDGE_QEMU` names another QEMU than
 //! `qemu-system-x86_64`, `DRAWBRIDGE_PATIENCE` multiplies every bound, `DRAWBRIDGE_KEEP` keeps the folder of tests that pass.
 
+pub mod array;
 mod artefacts;
 pub mod control;
 pub mod error;
@@ -55,13 +56,16 @@ pub mod https;
 pub mod kvm;
 pub mod machine;
 pub mod net;
+pub mod owner;
 pub mod powercut;
 pub mod process;
 pub mod qmp;
 pub mod serial;
 mod sys;
 pub mod time;
+pub mod vendor;
 
+pub use array::{Array, ArrayConfig};
 pub use artefacts::Lab;
 pub use control::Control;
 pub use error::LabError;
@@ -69,4 +73,6 @@ pub use machine::disk::{Disk, DiskBus, DiskFault, Failing, Operations, copy_spar
 pub use machine::firmware::Firmware;
 pub use machine::nic::{Nic, NicModel};
 pub use machine::{Machine, MachineBuilder, Watchdog};
+pub use owner::Owner;
 pub use time::{seconds, within};
+pub use vendor::Vendor;

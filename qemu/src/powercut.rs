@@ -127,6 +127,11 @@ impl WriteLog {
         Ok(())
     }
 
+    /// So many writes had begun when the log's file was this long: what was acknowledged then is in every cut after them.
+    pub fn begun_by(&self, bytes: u64) -> usize {
+        self.writes.iter().take_while(|write| write.data <= bytes).count()
+    }
+
     /// The log's file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -137,7 +137,12 @@ impl Process {
 
     /// The processor time that it has used, in user and kernel mode, all threads.
     pub fn cpu_time(&self) -> Result<Duration, LabError> {
-        let path = format!("/proc/{}/stat", self.id);
+        Self::cpu_time_of(self.id)
+    }
+
+    /// The same of any process.
+    pub fn cpu_time_of(id: u32) -> Result<Duration, LabError> {
+        let path = format!("/proc/{id}/stat");
         let text = std::fs::read_to_string(&path).map_err(LabError::file("read", path))?;
         cpu_time(&text, ticks_per_second())
             .ok_or_else(|| LabError::System("measure a process", std::io::Error::other("its stat is odd")))
@@ -145,7 +150,12 @@ impl Process {
 
     /// The memory that it holds now, in bytes. For QEMU this is the guest's touched memory and its own.
     pub fn resident_memory(&self) -> Result<u64, LabError> {
-        let path = format!("/proc/{}/status", self.id);
+        Self::resident_memory_of(self.id)
+    }
+
+    /// The same of any process.
+    pub fn resident_memory_of(id: u32) -> Result<u64, LabError> {
+        let path = format!("/proc/{id}/status");
         let text = std::fs::read_to_string(&path).map_err(LabError::file("read", path))?;
         resident_memory(&text)
             .ok_or_else(|| LabError::System("measure a process", std::io::Error::other("its status is odd")))

@@ -31,14 +31,16 @@ pub(crate) fn bind_to_this_process(command: &mut Command, keep: Vec<OwnedFd>) {
         if nix::unistd::getppid() != parent {
             return Err(io::Error::other("the lab ended while it started a process"));
         }
+        // What the lab's own threads leave to one of theirs, such as a request to end, is for the child to hear again.
+        nix::sys::signal::SigSet::empty().thread_set_mask()?;
         for descriptor in &keep {
             let flags = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty());
             nix::fcntl::fcntl(descriptor.as_fd(), flags)?;
         }
         Ok(())
     };
-    // SAFETY: the closure runs in the child after fork, where only async-signal-safe calls are sound. prctl, getppid and
-    // fcntl are; the closure allocates nothing, takes no lock, and its error is built from a static text.
+    // SAFETY: the closure runs in the child after fork, where only async-signal-safe calls are sound. prctl, getppid,
+    // pthread_sigmask and fcntl are; the closure allocates nothing, takes no lock, and its error is built from a static text.
     unsafe {
         command.pre_exec(prepare);
     }

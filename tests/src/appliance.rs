@@ -168,7 +168,7 @@ impl Appliance {
                 panic!("the console accepts no connection: {error}\n{}", self.machine.serial().tail(20))
             }
         };
-        match https::get(stream, &address.to_string(), "/", seconds(20)) {
+        match https::get(stream, &address.to_string(), "/status", seconds(20)) {
             Ok(page) => page,
             Err(error) => panic!("the console does not answer: {error}\n{}", self.machine.serial().tail(20)),
         }

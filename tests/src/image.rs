@@ -32,6 +32,11 @@ impl Image {
         image
     }
 
+    /// The folder that they are in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A file of the image folder, by its name in [`drawbridge_image::names`].
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)

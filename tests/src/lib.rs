@@ -2,6 +2,7 @@
 //! builds an image.
 
 mod appliance;
+pub mod bridge;
 mod disks;
 mod image;
 mod site;

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The size of the data partition's file system that a test makes: a small one is written quickly.
-const DATA_BYTES: u64 = 24 << 20;
+/// The size of the data partition's file system, where a plan does not say another.
+const DATA_BYTES: u64 = 64 << 20;
 
 /// What an appliance with several ports is made of.
 pub struct SitePlan<'a> {
@@ -30,6 +30,11 @@ pub struct SitePlan<'a> {
     pub clock: Option<&'a str>,
     /// A disk that was used before; none: a fresh one.
     pub disk: Option<PathBuf>,
+    /// Where what it writes is noted, for cuts of its power ([`drawbridge_lab::powercut`]); what it began with stands beside the
+    /// disk, as `site-disk.began.img`.
+    pub writes: Option<PathBuf>,
+    /// How large the file system of its data partition is, where settings are put into one: a small one is written quickly.
+    pub data_bytes: u64,
     /// Further faults of `drawbridge.lab=`, beside `bus`.
     pub faults: &'a str,
     /// Memory in MiB.
@@ -39,7 +44,16 @@ pub struct SitePlan<'a> {
 impl<'a> SitePlan<'a> {
     /// An appliance with these ports, and nothing set.
     pub fn new(ports: Vec<(&'a str, NicModel, &'a Network)>) -> Self {
-        Self { ports, settings: None, clock: None, disk: None, faults: "", memory: 256 }
+        Self {
+            ports,
+            settings: None,
+            clock: None,
+            disk: None,
+            writes: None,
+            data_bytes: DATA_BYTES,
+            faults: "",
+            memory: 256,
+        }
     }
 
     /// With these settings.
@@ -93,14 +107,20 @@ impl Site {
             disk
         });
         if let Some(settings) = &settings {
-            put_settings(lab, &disk, settings);
+            put_settings(lab, &disk, settings, plan.data_bytes);
         }
         let faults = if plan.faults.is_empty() { "bus".to_owned() } else { format!("bus,{}", plan.faults) };
         let command_line = format!("{} drawbridge.lab={faults}", image.command_line());
         let firmware = Firmware::kernel(image.file(names::KERNEL))
             .initrd(image.file(names::INITRAMFS_LAB))
             .cmdline(&command_line);
-        machine = machine.firmware(firmware).disk(Disk::in_place(&disk));
+        let mut drive = Disk::in_place(&disk);
+        if let Some(writes) = &plan.writes {
+            drawbridge_lab::copy_sparse(&disk, &disk.with_extension("began.img"))
+                .expect("a copy of the disk");
+            drive = drive.log_writes(writes);
+        }
+        machine = machine.firmware(firmware).disk(drive);
         if let Some(clock) = plan.clock {
             machine = machine.clock(clock);
         }
@@ -151,17 +171,33 @@ impl Site {
     /// # Panics
     /// When there is no answer.
     pub fn ask(&self, to: Role, request: &Request) -> Reply {
+        self.try_ask(to, request)
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.machine.serial().tail(30)))
+    }
+
+    /// The same of a role that may die meanwhile; an error is why there is no answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn try_ask(&self, to: Role, request: &Request) -> Result<Reply, String> {
         let question = serde_json::json!({ "to": to, "request": request }).to_string();
-        let answer = match self.machine.control().ask(&question, seconds(60)) {
-            Ok(answer) => answer,
+        let answer = self.machine.control().ask(&question, seconds(60)).map_err(|error| error.to_string())?;
+        let said: serde_json::Value =
+            serde_json::from_str(&answer).map_err(|error| format!("{error} in the answer {answer}"))?;
+        let reply = said.get("reply").ok_or_else(|| format!("{question} was answered by {answer}"))?;
+        serde_json::from_value(reply.clone()).map_err(|error| format!("{error} in the reply {reply}"))
+    }
+
+    /// Has a role killed (KILL) so many milliseconds after the order has arrived; the serial line says when it is done. With
+    /// the console go questions to the bus, until the serial line says that they are answered again.
+    ///
+    /// # Panics
+    /// When the order is not taken.
+    pub fn kill(&self, role: Role, after_milliseconds: u64) {
+        let order = serde_json::json!({ "kill": role, "after": after_milliseconds }).to_string();
+        match self.machine.control().ask(&order, seconds(60)) {
+            Ok(answer) => assert_eq!(answer, r#"{"reply":"Done"}"#, "{order}"),
             Err(error) => panic!("{error}\n{}", self.machine.serial().tail(30)),
-        };
-        let answer: serde_json::Value =
-            serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error} in the answer {answer}"));
-        match answer.get("reply") {
-            Some(reply) => serde_json::from_value(reply.clone())
-                .unwrap_or_else(|error| panic!("{error} in the reply {reply}")),
-            None => panic!("{question} was answered by {answer}"),
         }
     }
 
@@ -203,7 +239,8 @@ impl Site {
     pub fn serves(&self, host: &Host, address: Ipv4Addr) {
         let page = host.connect((address, 9000), seconds(10)).map_err(|error| error.to_string()).and_then(
             |stream| {
-                https::get(stream, &address.to_string(), "/", seconds(20)).map_err(|error| error.to_string())
+                https::get(stream, &address.to_string(), "/status", seconds(20))
+                    .map_err(|error| error.to_string())
             },
         );
         match page {
@@ -311,7 +348,7 @@ fn with_addresses(text: &str, ports: &[(String, EthernetAddress, NicPort)]) -> S
 }
 
 /// Makes a data partition with these settings in it.
-fn put_settings(lab: &Lab, disk: &Path, json: &str) {
+fn put_settings(lab: &Lab, disk: &Path, json: &str, bytes: u64) {
     let settings = NetworkSettings::parse_json(json.as_bytes())
         .unwrap_or_else(|errors| panic!("the test's settings are wrong: {errors:?}"));
     let body = serde_json::to_vec_pretty(&settings).expect("settings are JSON");
@@ -320,7 +357,7 @@ fn put_settings(lab: &Lab, disk: &Path, json: &str) {
     std::fs::write(tree.join("network/network.json"), file_bytes("network", 1, &body)).expect("a file");
     let extent = data_partition(disk);
     std::fs::File::create(&file)
-        .and_then(|file| file.set_len(DATA_BYTES.min(extent.length)))
+        .and_then(|file| file.set_len(bytes.min(extent.length)))
         .expect("room for a file system");
     let made = Command::new("mke2fs")
         .args(["-q", "-F", "-t", "ext4", "-d"])

@@ -28,8 +28,11 @@ fn the_image_holds_one_binary_no_shell_no_private_key_and_no_setuid_file() {
     let image = Image::here();
     let listing = unpacked(&lab, &image);
     let files: Vec<&str> = listing.lines().filter(|line| line.starts_with('-')).collect();
-    assert_eq!(files.len(), 1, "{listing}");
-    assert!(files[0].ends_with(" init"), "{listing}");
+    assert_eq!(files.len(), 2, "{listing}");
+    assert!(files.iter().any(|file| file.starts_with("-rwxr-xr-x") && file.ends_with(" init")), "{listing}");
+    // The vendor's profile, which is data.
+    let is_profile = |file: &&&str| file.starts_with("-rw-r--r--") && file.ends_with(" profile.json");
+    assert!(files.iter().any(|file| is_profile(&file)), "{listing}");
     for line in listing.lines() {
         let mode = line.split_whitespace().next().unwrap_or_default();
         assert!(!mode.contains(['s', 'S', 't', 'T']), "{line}");

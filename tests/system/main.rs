@@ -4,12 +4,20 @@
 #![allow(clippy::unwrap_used)]
 
 mod boot;
+mod bridge;
 mod clock;
+mod console;
+mod cuts;
 mod data;
+mod events;
 mod failure;
+mod happened;
 mod image;
+mod kept;
+mod mail;
 mod network;
 mod ports;
 mod power;
 mod roles;
 mod sandbox;
+mod told;

@@ -3,6 +3,7 @@
 use drawbridge_lab::net::{DhcpConfig, HostConfig, Network};
 use drawbridge_lab::{Lab, Nic, NicModel, seconds};
 use drawbridge_tests::{Appliance, Image, Plan};
+use std::io::{Read as _, Write as _};
 
 #[test]
 fn every_model_of_network_card_gets_a_lease_and_serves() {
@@ -85,7 +86,7 @@ fn a_port_that_was_unplugged_and_comes_back_gets_a_lease_again() {
 }
 
 #[test]
-fn nothing_but_the_console_s_port_answers_a_connection() {
+fn nothing_but_the_console_s_two_ports_answers_a_connection() {
     let lab = Lab::new("scan");
     let image = Image::here();
     let appliance = Appliance::boot(&lab, &image, Plan::of(&image));
@@ -93,6 +94,13 @@ fn nothing_but_the_console_s_port_answers_a_connection() {
     // Resets are rare on purpose: most closed ports say nothing, so that the last answer is waited for in vain.
     let attacker = appliance.network.attacker("attacker", &["10.0.1.66".parse().unwrap()]).in_haste();
     let scan = attacker.scan_tcp(address.into(), 1..=u16::MAX, seconds(3)).unwrap();
-    assert_eq!(scan.open(), [9000], "{scan:?}");
+    assert_eq!(scan.open(), [8000, 9000], "{scan:?}");
     assert_eq!(appliance.page().status, 200);
+    // One sends to the other, at the address by which it was reached.
+    let mut plain = appliance.gateway.connect((address, 8000), seconds(10)).unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    plain.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
+    assert!(answer.contains(&format!("\r\nlocation: https://{address}:9000/\r\n")), "{answer}");
 }

@@ -15,10 +15,14 @@ fn kernel_time(line: &str) -> Duration {
 
 #[test]
 fn a_role_that_is_killed_is_back_within_two_seconds() {
-    for role in ["console", "network"] {
+    for role in ["console", "network", "recorder"] {
         let lab = Lab::new(&format!("killed {role}"));
         let image = Image::here();
-        let faults = if role == "console" { "kill:console@2" } else { "kill:network@2" };
+        let faults = match role {
+            "console" => "kill:console@2",
+            "network" => "kill:network@2",
+            _ => "kill:recorder@2",
+        };
         let appliance = Appliance::boot(&lab, &image, Plan { faults: Some(faults), ..Plan::of(&image) });
         let killed = kernel_time(&appliance.says(&format!("lab: KILL for {role}")));
         appliance.says(&format!("the {role} role was ended by signal SIGKILL"));

@@ -23,16 +23,20 @@ const NAMED: [&str; 10] = [
     "connect-tcp",
     "exec",
     "kill-other-role",
-    "bus-power",
+    "bus-end-bridge",
     "bus-log",
 ];
 
 #[test]
 fn a_role_that_tries_what_its_sandbox_forbids_is_stopped_at_each() {
-    for role in ["console", "network"] {
+    for role in ["console", "network", "recorder"] {
         let lab = Lab::new(&format!("sandbox {role}"));
         let image = Image::here();
-        let faults = if role == "console" { "attempts:console@2" } else { "attempts:network@2" };
+        let faults = match role {
+            "console" => "attempts:console@2",
+            "network" => "attempts:network@2",
+            _ => "attempts:recorder@2",
+        };
         let appliance = Appliance::boot(&lab, &image, Plan { faults: Some(faults), ..Plan::of(&image) });
         appliance.machine.serial().wait_for("lab: attempts are over", seconds(120)).unwrap();
         let text = appliance.machine.serial().text();
@@ -51,7 +55,7 @@ fn a_role_that_tries_what_its_sandbox_forbids_is_stopped_at_each() {
             }
         }
         assert!(
-            text.contains(&format!("refused: {role} asked init for Power")),
+            text.contains(&format!("refused: {role} asked init for EndBridge")),
             "the refusal was not logged"
         );
         // The victims live: init, and the role that was to be killed.

@@ -15,9 +15,12 @@ fn main() -> ExitCode {
     if let Some(code) = drawbridge_init::lab::attempt() {
         return code;
     }
-    let role = Role::of_name(name).or_else(|| Role::of_name(&arguments.next().unwrap_or_default()));
+    let role = Role::of_name(name);
+    // Init says it twice: by the name, for the process table, and by the first argument.
+    let first = Role::of_name(&arguments.next().unwrap_or_default());
+    let role = role.or(first);
     match role {
-        Some(role) if role != Role::Init => locked(role),
+        Some(role) if role != Role::Init => locked(role, &arguments.collect::<Vec<_>>()),
         _ => {
             eprintln!(
                 "drawbridge: this is the whole of a Support Appliance: it runs as init, and starts its roles itself"
@@ -27,9 +30,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a role, but only locked into its sandbox.
-fn locked(role: Role) -> ExitCode {
-    drawbridge_bus::logger::start();
+/// Runs a role, but only locked into its sandbox. `arguments` follow its name.
+fn locked(role: Role, arguments: &[String]) -> ExitCode {
+    start_log(role);
     // For whoever reads the kernel's log: the binary is the same for all, the name is not.
     if let Err(error) = drawbridge_sandbox::name_process(role.name()) {
         log::warn!("{error}");
@@ -43,5 +46,20 @@ fn locked(role: Role) -> ExitCode {
         Role::Init => ExitCode::FAILURE,
         Role::Network => drawbridge_network::run(),
         Role::Console => drawbridge_console::run(),
+        Role::Session => drawbridge_session::run(),
+        Role::Recorder => drawbridge_recorder::run(),
+        Role::Tunnel => drawbridge_tunnel::run(),
+        Role::Sshd => drawbridge_sshd::run(),
+        Role::Shell => drawbridge_shell::run(arguments),
+        Role::Courier => drawbridge_courier::run(),
+    }
+}
+
+/// A role's log is its standard error; that of a process which has an engineer's is beside it.
+fn start_log(role: Role) {
+    let beside = (role == Role::Shell).then(|| drawbridge_bus::inherited_file(drawbridge_bus::LISTENER));
+    match beside {
+        Some(Ok(file)) => drawbridge_bus::logger::start_to(file),
+        _ => drawbridge_bus::logger::start(),
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Component {
     pub(super) hashes: Vec<Hash>,
     /// An SPDX expression.
     pub(super) licence: Option<String>,
+    /// What others call its licences, where that is no SPDX expression.
+    pub(super) licence_names: Vec<String>,
     pub(super) cpe: Option<String>,
     pub(super) purl: Option<String>,
     pub(super) properties: Vec<(String, String)>,
@@ -65,6 +67,7 @@ impl Component {
             scope: None,
             hashes: Vec::new(),
             licence: None,
+            licence_names: Vec::new(),
             cpe: None,
             purl: None,
             properties: Vec::new(),
@@ -159,8 +162,8 @@ struct Entry<'a> {
     scope: Option<Scope>,
     #[serde(skip_serializing_if = "<[Hash]>::is_empty")]
     hashes: &'a [Hash],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    licenses: Option<[Licence<'a>; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    licenses: Vec<Licence<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpe: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,9 +172,12 @@ struct Entry<'a> {
     properties: Vec<Property<'a>>,
 }
 
+/// Either one expression or any number of names, as the standard wants it.
 #[derive(Serialize)]
-struct Licence<'a> {
-    expression: &'a str,
+#[serde(rename_all = "lowercase")]
+enum Licence<'a> {
+    Expression(&'a str),
+    License { name: &'a str },
 }
 
 #[derive(Serialize)]
@@ -197,7 +203,10 @@ impl<'a> Entry<'a> {
             version: component.version.as_deref(),
             scope: component.scope,
             hashes: &component.hashes,
-            licenses: component.licence.as_deref().map(|expression| [Licence { expression }]),
+            licenses: match &component.licence {
+                Some(expression) => vec![Licence::Expression(expression)],
+                None => component.licence_names.iter().map(|name| Licence::License { name }).collect(),
+            },
             cpe: component.cpe.as_deref(),
             purl: component.purl.as_deref(),
             properties: component.properties.iter().map(|(name, value)| Property { name, value }).collect(),

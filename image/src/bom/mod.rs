@@ -4,6 +4,7 @@
 //! building (procedural macros, build scripts and what they use). Cargo's own messages say which is which: the graph of
 //! `cargo metadata` joins the features of the whole workspace, and would list crates that only the lab brings.
 
+mod buildroot;
 mod crates;
 mod document;
 
@@ -12,7 +13,7 @@ use std::path::Path;
 use serde_json::Value;
 use uuid::Uuid;
 
-use self::document::{Component, Hash, Kind};
+use self::document::{Component, Hash, Kind, Scope};
 use crate::binary::{self, UsedCrate};
 use crate::command::Tool;
 use crate::error::{Error, Result};
@@ -37,6 +38,8 @@ pub struct Inputs<'a> {
     pub provenance: Option<&'a Provenance>,
     /// The EFI stub.
     pub stub: &'a [u8],
+    /// What Buildroot says of its packages (`make show-info`), where it built kernel and binary.
+    pub buildroot: Option<&'a [u8]>,
     /// The files that were made, in any order.
     pub files: &'a [&'a Path],
 }
@@ -50,8 +53,23 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Vec<u8>> {
     };
     let bill = crates::read(inputs.workspace, inputs.crates)?;
     let mut components = vec![kernel_component(inputs)?, stub_component(inputs.stub)?];
-    components.extend(linked_libraries()?);
-    let mut parts: Vec<String> = components.iter().map(|part| part.reference.clone()).collect();
+    components.push(standard_library()?);
+    let mut dependencies = bill.dependencies;
+    match inputs.buildroot {
+        Some(said) => {
+            let packages = buildroot::read(said, &bill.binary)?;
+            components[0].properties.extend(packages.kernel);
+            components.extend(packages.components);
+            buildroot::join(&mut dependencies, packages.dependencies);
+        }
+        None => components.extend(linked_libraries()?),
+    }
+    // What is in the product, and what was only used to make it, tell themselves apart by their scope.
+    let mut parts: Vec<String> = components
+        .iter()
+        .filter(|part| !matches!(part.scope, Some(Scope::Excluded)))
+        .map(|part| part.reference.clone())
+        .collect();
     parts.push(bill.binary.clone());
     components.extend(bill.components);
     for path in inputs.files {
@@ -62,7 +80,6 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Vec<u8>> {
         });
     }
     components.sort_by(|one, other| one.reference.cmp(&other.reference));
-    let mut dependencies = bill.dependencies;
     dependencies.push((product.reference.clone(), parts));
     dependencies.sort();
     document::write(&product, &components, &dependencies, inputs.date, serial_number)
@@ -131,16 +148,15 @@ fn stub_component(stub: &[u8]) -> Result<Component> {
     })
 }
 
-/// What the linker puts into the binary besides crates: Rust's standard library, the C library and the compiler's
-/// run-time library.
-fn linked_libraries() -> Result<Vec<Component>> {
+/// What the linker puts into the binary besides crates is Rust's standard library and those of [`linked_libraries`].
+fn standard_library() -> Result<Component> {
     let mut rustc = Tool::new(&binary::rustc_program(), "compiles Rust", "rustc (or rustup)");
     rustc.command().args(["--version", "--verbose"]);
     let said = rustc.text()?;
     let field = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
     let release =
         field("release: ").ok_or_else(|| Error::malformed("what rustc says of itself", &"no release"))?;
-    let standard = Component {
+    Ok(Component {
         purl: Some(format!("pkg:generic/rust-std@{release}")),
         version: Some(release),
         licence: Some("MIT OR Apache-2.0".to_owned()),
@@ -149,7 +165,11 @@ fn linked_libraries() -> Result<Vec<Component>> {
             .into_iter()
             .collect(),
         ..Component::new(Kind::Library, "rust-std", "rust-std")
-    };
+    })
+}
+
+/// The C library and the compiler's run-time library, of the distribution.
+fn linked_libraries() -> Result<Vec<Component>> {
     let of_package = |name: &str, package: &str, source: &str, licence: &str| {
         let version = distribution::version_of(package);
         Component {
@@ -163,7 +183,6 @@ fn linked_libraries() -> Result<Vec<Component>> {
     gcc.command().arg("-dumpversion");
     let gcc = format!("gcc-{}", gcc.text()?.trim().split('.').next().unwrap_or_default());
     Ok(vec![
-        standard,
         of_package("glibc", "libc6-dev", "glibc", "LGPL-2.1-or-later"),
         of_package("libgcc", &format!("lib{gcc}-dev"), &gcc, "GPL-3.0-or-later WITH GCC-exception-3.1"),
     ])

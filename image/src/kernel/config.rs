@@ -43,6 +43,16 @@ pub(super) fn bad_lines(wanted: &str) -> Vec<String> {
         .collect()
 }
 
+/// Compiler and linker as Kconfig has noted them in `made`; its number for the linker is 24001 for 2.40.1.
+pub(super) fn tools(made: &str) -> Vec<String> {
+    let value = |name: &str| made.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let compiler = value("CONFIG_CC_VERSION_TEXT").map(|text| text.trim_matches('"').to_owned());
+    let linker = value("CONFIG_LD_VERSION")
+        .and_then(|number| number.parse::<u32>().ok())
+        .map(|number| format!("ld {}.{}.{}", number / 10_000, number / 100 % 100, number % 100));
+    compiler.into_iter().chain(linker).collect()
+}
+
 enum Line<'a> {
     Value(&'a str, &'a str),
     NotSet(&'a str),
@@ -84,6 +94,13 @@ mod tests {
     fn remarks_have_no_meaning() {
         let meant = "CONFIG_A=y\nCONFIG_B=\"b\"\nCONFIG_N=64\n# CONFIG_C is not set\n";
         assert_eq!(meaning(WANTED), meant);
+    }
+
+    #[test]
+    fn a_configuration_tells_the_tools_of_its_kernel() {
+        let made = "CONFIG_CC_VERSION_TEXT=\"gcc (GCC) 14.4.0\"\nCONFIG_LD_VERSION=24001\n";
+        assert_eq!(tools(made), ["gcc (GCC) 14.4.0", "ld 2.40.1"]);
+        assert!(tools(WANTED).is_empty());
     }
 
     #[test]

@@ -89,6 +89,37 @@ pub fn obtain(workspace: &Workspace, source: Option<&Path>, cache: &Cache) -> Re
     build::run(&recipe, cache)
 }
 
+/// What a kernel was made of that somebody else built with the configuration `config`, from the archive `source` where that is
+/// known. One that lost a line of the project's configuration is an error.
+pub fn given(
+    workspace: &Workspace,
+    image: &[u8],
+    config: &[u8],
+    source: Option<&Path>,
+) -> Result<Provenance> {
+    let wanted = files::read_text(&workspace.linux_config())?;
+    let made = String::from_utf8_lossy(config);
+    let lines = lost_lines(&wanted, &made);
+    if !lines.is_empty() {
+        return Err(Error::ConfigLost { lines });
+    }
+    let (source_name, source_sha256) = match source {
+        Some(path) => {
+            (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), digest::of_file(path)?)
+        }
+        None => ("unknown".to_owned(), String::new()),
+    };
+    Ok(Provenance {
+        release: image::release(image)?,
+        image_sha256: digest::of(image),
+        source_name,
+        source_sha256,
+        source_package: None,
+        config_sha256: digest::of(wanted.as_bytes()),
+        tools: config::tools(&made),
+    })
+}
+
 /// All that decides what a kernel will be.
 #[derive(Debug)]
 struct Recipe {

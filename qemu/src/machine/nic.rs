@@ -137,6 +137,11 @@ impl Nic {
             "driver": self.model.device(), "id": self.id, "netdev": format!("net-{}", self.id),
             "mac": self.mac.to_string(), "romfile": "",
         });
+        if self.model == NicModel::VirtioNet {
+            // By itself it says no speed, unlike real cards: a bond by LACP would not take it in.
+            device["speed"] = json!(1000);
+            device["duplex"] = json!("full");
+        }
         let (bus, place) = if self.model.can_be_unplugged() {
             (format!("port-{}", self.id), "0x0".to_owned())
         } else {

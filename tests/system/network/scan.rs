@@ -179,7 +179,8 @@ fn a_stranger_finds_nothing_on_the_uplink_and_elsewhere_what_is_promised() {
             .map(|cable| scope.spawn(|| cable.probe()))
             .map(|probe| probe.join().unwrap())
     });
-    let promised = Found { open: vec![9000], udp: vec![], pinged: true, own: [true; 2], others: vec![] };
+    let promised =
+        Found { open: vec![8000, 9000], udp: vec![], pinged: true, own: [true; 2], others: vec![] };
     assert_eq!(found, promised, "management");
     assert_eq!(on_service, promised, "service");
     assert_eq!(on_array, Found { own: [true; 2], ..nothing }, "array");

@@ -3,9 +3,10 @@
 use crate::frame::{Decoder, Frame, FrameError, encode};
 use crate::message::{Event, Refusal, Reply, Request};
 use crate::role::Role;
-use crate::socket_path;
+use crate::{send_with, socket_path};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 
 /// How long an answer may take. Roles answer from memory: one that needs longer hangs.
@@ -63,25 +64,47 @@ impl Client {
 
     /// Asks, and waits for the answer. A refusal is an error.
     pub async fn call(&mut self, request: Request) -> Result<Reply, CallError> {
+        self.call_with(request, &[]).await
+    }
+
+    /// [`Self::call`] with descriptors (at most [`crate::DESCRIPTORS_MOST`]), of which the other role gets copies.
+    pub async fn call_with(
+        &mut self,
+        request: Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Reply, CallError> {
         let role = self.role;
-        tokio::time::timeout(ANSWER_WITHIN, self.call_unbounded(request))
+        tokio::time::timeout(ANSWER_WITHIN, self.call_unbounded(request, descriptors))
             .await
             .map_err(|_| CallError::TimedOut(role))?
     }
 
-    async fn call_unbounded(&mut self, request: Request) -> Result<Reply, CallError> {
+    async fn call_unbounded(
+        &mut self,
+        request: Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Reply, CallError> {
         let asked = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         let bytes = encode(&Frame::Request { id: asked, request })
             .map_err(|error| CallError::Malformed(self.role, error))?;
-        self.stream.write_all(&bytes).await.map_err(|_| CallError::Closed(self.role))?;
+        let mut sent = 0;
+        if !descriptors.is_empty() {
+            // They come with the first of the bytes.
+            let stream = &self.stream;
+            let first = || send_with(stream, &bytes, descriptors);
+            sent =
+                stream.async_io(Interest::WRITABLE, first).await.map_err(|_| CallError::Closed(self.role))?;
+        }
+        self.stream.write_all(&bytes[sent..]).await.map_err(|_| CallError::Closed(self.role))?;
         loop {
             match self.read_frame().await? {
                 Frame::Reply { id, reply: Reply::Refused(why) } if id == asked => {
                     return Err(CallError::Refused(self.role, why));
                 }
                 Frame::Reply { id, reply } if id == asked => return Ok(reply),
-                // Events are few (one at the end of a role's life): the queue needs no bound of its own.
+                // Events are few (one at the end of a role's life, one for each shell, one for what session asks after): the queue needs
+                // no bound of its own.
                 Frame::Event(event) => self.events.push_back(event),
                 Frame::Reply { .. } | Frame::Request { .. } => {
                     return Err(CallError::Malformed(self.role, FrameError::Malformed));

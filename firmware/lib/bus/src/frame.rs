@@ -4,6 +4,7 @@
 
 use crate::message::{Event, Reply, Request};
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// The longest message, in bytes. Larger than any that the types' bounds allow; a length beyond it ends the connection.
 pub const FRAME_BYTES: usize = 256 * 1024;
@@ -44,13 +45,14 @@ pub enum FrameError {
 ///
 /// # Errors
 /// [`FrameError::TooLong`] when the message is larger than a frame may be.
-pub fn encode(frame: &Frame) -> Result<Vec<u8>, FrameError> {
-    let body = postcard::to_stdvec(frame).map_err(|_| FrameError::Malformed)?;
+pub fn encode(frame: &Frame) -> Result<Zeroizing<Vec<u8>>, FrameError> {
+    let body = Zeroizing::new(postcard::to_stdvec(frame).map_err(|_| FrameError::Malformed)?);
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
     if body.len() > FRAME_BYTES {
         return Err(FrameError::TooLong(length));
     }
-    let mut bytes = Vec::with_capacity(4 + body.len());
+    // A secret may be in it.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4 + body.len()));
     bytes.extend_from_slice(&length.to_le_bytes());
     bytes.extend_from_slice(&body);
     Ok(bytes)
@@ -84,6 +86,8 @@ impl Decoder {
         if !left.is_empty() {
             return Err(FrameError::Malformed);
         }
+        // A secret may have been in it.
+        self.buffer[..4 + bytes].zeroize();
         self.buffer.drain(..4 + bytes);
         Ok(Some(frame))
     }
@@ -100,7 +104,7 @@ mod tests {
             Frame::Request { id: 7, request: Request::Power(Power::Off) },
             Frame::Event(Event::Stop { seconds: 3 }),
         ];
-        let bytes: Vec<u8> = frames.iter().flat_map(|frame| encode(frame).unwrap()).collect();
+        let bytes: Vec<u8> = frames.iter().flat_map(|frame| encode(frame).unwrap().to_vec()).collect();
         let mut decoder = Decoder::default();
         let mut read = Vec::new();
         for byte in bytes {

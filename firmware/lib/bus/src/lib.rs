@@ -7,26 +7,35 @@
 //! Bytes on the wire (`frame`) are apart from their meaning (`message`) and from who may send them (`table`). A server
 //! answers a request that the table does not list with [`Reply::Refused`], and logs it.
 
+pub mod approval;
+pub mod audit;
+pub mod bridge;
 mod build;
 pub mod client;
 pub mod frame;
+pub mod happened;
 mod inherited;
 pub mod logger;
 pub mod message;
 pub mod network;
+pub mod notify;
+pub mod record;
+pub mod relay;
 pub mod role;
 pub mod server;
+pub mod supervise;
 pub mod support;
 pub mod table;
+pub mod upload;
 
 pub use build::BUILD_TIME;
-pub use inherited::inherited_listener;
+pub use inherited::{DESCRIPTORS_MOST, inherited_file, inherited_listener, receive_with, send_with};
 pub use message::{
     Announcement, ClockCorrection, ClockState, DataState, Event, Level, LogLine, Power, Refusal, Reply,
     Request, RoleState, RoleStatus, SystemStatus,
 };
 pub use network::{ChangeId, NetworkStatus, PendingChange, Port};
-pub use role::Role;
+pub use role::{Role, Runs};
 pub use table::{Ask, may};
 
 /// Where the sockets are: one a role that serves, named after it.

@@ -6,18 +6,31 @@
 use crate::message::{LOG_LINE_BYTES, Level};
 use std::io::Write as _;
 
-struct Logger;
+struct Logger {
+    /// Where lines are written to, where it is not standard error.
+    file: std::sync::OnceLock<std::fs::File>,
+}
+
+static LOGGER: Logger = Logger { file: std::sync::OnceLock::new() };
 
 impl log::Log for Logger {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, line: &log::Metadata<'_>) -> bool {
+        // What the SSH library says below an error, its peer makes it say as often as he likes; roles say themselves what counts.
+        line.level() <= log::Level::Error || !line.target().starts_with("russh")
     }
 
     fn log(&self, record: &log::Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let level = Level::from(record.level());
         let line = clean(&record.args().to_string());
         // One write a line: lines of several threads do not mix. A log that cannot be written is no reason to fail.
-        let _ = std::io::stderr().write_all(format!("<{}>{line}\n", level.severity()).as_bytes());
+        let line = format!("<{}>{line}\n", level.severity());
+        let _ = match self.file.get() {
+            Some(mut file) => file.write_all(line.as_bytes()),
+            None => std::io::stderr().write_all(line.as_bytes()),
+        };
     }
 
     fn flush(&self) {}
@@ -58,11 +71,16 @@ impl Level {
 
 /// Sends the `log` crate's lines of this process to init, from `info` up.
 pub fn start() {
-    static LOGGER: Logger = Logger;
     // A second call finds a logger there already, which is this one.
     if log::set_logger(&LOGGER).is_ok() {
         log::set_max_level(log::LevelFilter::Info);
     }
+}
+
+/// [`start`], for a process whose standard error is an engineer's: lines go to this file.
+pub fn start_to(file: std::fs::File) {
+    let _ = LOGGER.file.set(file);
+    start();
 }
 
 /// The severity that stands in front of a line, and the rest of it, made fit to be shown ([`clean`]).

@@ -1,7 +1,19 @@
 //! What can be said on the bus. Types only: it never reads, writes or decides.
 
+use crate::approval::{GrantFault, GrantTerms, VendorKeyChange, VendorKeyLine};
+use crate::audit::{AuditChecked, AuditLines, AuditPage, AuditState};
+use crate::bridge::{
+    BridgePath, BridgeRequest, BridgeStatus, DeviceKeys, EngineerAsk, PathStep, SecretText, ShellEnd,
+    ShellId, ShellOrder, ShellScope, ShellSignal, SshdOrders, TunnelNews, TunnelOrders, Verdict,
+};
+use crate::happened::Happened;
 use crate::network::{ChangeId, NetworkStatus, PendingChange};
+use crate::notify::{CourierNews, CourierOrders, NoticeStep, NoticeTest, NoticesChange, NoticesStatus};
+use crate::record::{Deed, LiveRecording, LiveScreen, RecordAsk, RecorderStatus, RecordingId, RecordingLine};
 use crate::role::Role;
+use crate::supervise::{EngineerOrders, Judgement, Supervision};
+use crate::support::{GrantId, Leftovers};
+use crate::upload::Unsent;
 use drawbridge_settings::FieldError;
 use drawbridge_settings::network::{HostName, NetworkSettings};
 use serde::{Deserialize, Serialize};
@@ -32,6 +44,12 @@ pub enum Request {
     CorrectClock(ClockCorrection),
     /// To init: the name of the host.
     HostName(HostName),
+    /// To init, by session: what has happened to the machine, in its order. What was told up to this number is on the disk, and is
+    /// forgotten (0: nothing yet). Answered with [`Reply::Happened`].
+    Happened {
+        /// The number.
+        kept: u64,
+    },
     /// To network: the ports as they are now.
     Ports,
     /// To network: ports, settings in force and what is under way.
@@ -52,7 +70,236 @@ pub enum Request {
         /// The interface whose servers are asked, by the name that the settings give it; none: by the order of ports.
         interface: Option<String>,
     },
+    /// To network: nothing more leaves for, or comes from, the bridge (true); or it may again (false).
+    BridgeBarred(bool),
+    /// To init: start this role, which runs on demand only. What was left of an earlier run is ended first.
+    Run(Role),
+    /// To init: end tunnel, SSH daemon and every shell at once, and empty the grant's folder.
+    EndBridge,
+    /// To init: what is left of them.
+    Leftovers,
+    /// To init: end all of the bridge, and start the session role anew, whatever it is doing.
+    ReloadService,
+    /// To init: start a shell process, with the descriptors that come with this.
+    StartShell(Box<ShellOrder>),
+    /// To init: send a signal to a shell process.
+    SignalShell(ShellId, ShellSignal),
+    /// To session: a secret that can be used.
+    OfferSecret,
+    /// To session: lower the bridge. Answered with [`Reply::Opened`] or [`Reply::Invalid`].
+    OpenBridge(Box<BridgeRequest>),
+    /// To session: lower the bridge by a signed grant, whose text is `grant` (at most [`crate::approval::GRANT_BYTES`]), and
+    /// within it. Answered with [`Reply::Opened`], [`Reply::Invalid`] or [`Reply::GrantRefused`].
+    OpenGranted {
+        /// What is asked for.
+        request: Box<BridgeRequest>,
+        /// The grant.
+        grant: String,
+    },
+    /// To session: whether this text is a grant that could be used now. Answered with [`Reply::Grant`] or [`Reply::GrantRefused`].
+    CheckGrant(String),
+    /// To session: whose responses and grants count.
+    VendorKeys,
+    /// To session: whose they are from now on. Answered as [`Request::VendorKeys`], or with [`Reply::Invalid`].
+    SetVendorKeys(Box<VendorKeyChange>),
+    /// To session: raise the bridge.
+    CloseBridge {
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// To session: set the end anew, in minutes from now.
+    SetBridgeEnd {
+        /// From 1 to four weeks.
+        minutes: u32,
+    },
+    /// To session: where the bridge stands.
+    Bridge,
+    /// To session: test the way to the server. Not while the bridge is lowered.
+    TestBridge(Box<BridgePath>),
+    /// To session: the steps of the test, as they are now.
+    TestSteps,
+    /// To session: what the appliance is known by.
+    DeviceKeys,
+    /// To session, by the tunnel: what it is to do.
+    TunnelOrders,
+    /// To session, by the tunnel: what has happened.
+    TunnelNews(Box<TunnelNews>),
+    /// To session, by the SSH daemon: what it needs to know.
+    SshdOrders,
+    /// To session, by the SSH daemon: about an engineer's connection.
+    Engineer {
+        /// Which.
+        connection: u64,
+        /// What.
+        ask: EngineerAsk,
+    },
+    /// To session, by a shell process: about the engineer whom it serves.
+    ShellScope {
+        /// His connection.
+        connection: u64,
+    },
+    /// To recorder, by the SSH daemon: what an engineer's connection does. Answered with [`Reply::Done`] when it is kept, and with
+    /// [`Reply::Unrecorded`] when it is not.
+    Record {
+        /// Which.
+        connection: u64,
+        /// What.
+        ask: RecordAsk,
+    },
+    /// To recorder, by a shell process: what it does. Answered as [`Request::Record`].
+    RecordDeed {
+        /// The engineer's connection.
+        connection: u64,
+        /// What.
+        deed: Deed,
+    },
+    /// To recorder, by session: no connection is left of those that were there; what is still open was cut.
+    RecordingsOver,
+    /// To recorder: how it is doing.
+    Recorder,
+    /// To recorder: recordings, the latest first (at most [`crate::record::LISTED_MOST`], and as many as fit a frame: only an answer
+    /// without any is the end).
+    Recordings {
+        /// Only those that are earlier than this one.
+        before: Option<RecordingId>,
+    },
+    /// To recorder: a part of a file of a recording.
+    RecordingPart {
+        /// Which.
+        id: RecordingId,
+        /// A name that [`RecordingLine::files`] has.
+        file: String,
+        /// From this byte on.
+        offset: u64,
+        /// At most so many bytes ([`crate::record::PART_BYTES`]).
+        most: u32,
+    },
+    /// To recorder, by the tunnel: recordings that the server has not confirmed, those that run first and then the oldest (at most
+    /// [`crate::upload::UNSENT_MOST`]).
+    Unsent,
+    /// To recorder, by the tunnel: a part of a file of such a recording. Answered as [`Request::RecordingPart`].
+    UnsentPart {
+        /// Which.
+        id: RecordingId,
+        /// The chain's file, or one that it names.
+        file: String,
+        /// From this byte on.
+        offset: u64,
+        /// At most so many bytes ([`crate::record::PART_BYTES`]).
+        most: u32,
+    },
+    /// To recorder, by the tunnel: the server has said that it has all of a recording, up to the line of its chain with this hash.
+    /// Answered with [`Reply::Done`] when that is all, and is kept; otherwise with [`Reply::NotTaken`].
+    Confirmed {
+        /// Which.
+        id: RecordingId,
+        /// The hash of its chain's last line.
+        head: [u8; 32],
+    },
+    /// To session: what the owner wants of an engineer's connection. Answered with [`Reply::Done`] or [`Reply::NotTaken`].
+    Supervise {
+        /// Which.
+        connection: u64,
+        /// The page from which it comes, so that two pages of one person are two.
+        viewer: u64,
+        /// Who.
+        by: String,
+        /// What.
+        what: Supervision,
+    },
+    /// To session, by the SSH daemon: what it is to do with an engineer's connection.
+    EngineerOrders {
+        /// Which.
+        connection: u64,
+    },
+    /// To session, by a shell process: a line that the engineer proposes. Answered with [`Reply::Proposed`] or [`Reply::NotTaken`].
+    Propose {
+        /// The engineer's connection.
+        connection: u64,
+        /// The line.
+        line: String,
+    },
+    /// To session, by a shell process: what became of it.
+    Judgement {
+        /// The engineer's connection.
+        connection: u64,
+        /// The line's number.
+        number: u64,
+    },
+    /// To session, by a shell process: the engineer gives it up.
+    Withdraw {
+        /// The engineer's connection.
+        connection: u64,
+        /// The line's number.
+        number: u64,
+    },
+    /// To recorder: what runs now, with its terminals.
+    Live,
+    /// To recorder: a terminal as it looks now.
+    Screen {
+        /// Of which recording.
+        id: RecordingId,
+        /// The channel's number.
+        channel: u32,
+        /// Only what is different since this [`LiveScreen::revision`]; 0: all.
+        after: u64,
+    },
+    /// To session, by the recorder: a signature by the device's key for evidence (Ed25519), over the bytes of a recording's
+    /// mark as the chain has them (at most [`SIGNED_BYTES`]).
+    Sign(Vec<u8>),
+    /// To session: this has happened: an event as JSON (at most [`crate::audit::TOLD_BYTES`]), of a code that the caller may tell.
+    /// Answered with [`Reply::Done`] when it is on the disk, and with [`Reply::NotTaken`] when it is not.
+    Tell(String),
+    /// To session: lines of the audit after this number, at most `most` ([`crate::audit::AUDIT_LINES_MOST`]), in order. Where there is
+    /// none it is waited for some seconds.
+    AuditAfter {
+        /// Only events with a larger number.
+        after: u64,
+        /// At most so many.
+        most: u16,
+        /// Whether to wait.
+        wait: bool,
+    },
+    /// To session: a page of the audit for people, the newest first.
+    AuditPage {
+        /// Which, as JSON (at most [`crate::audit::FILTER_BYTES`]).
+        filter: String,
+        /// Only events with a smaller number.
+        before: Option<u64>,
+        /// At most so many ([`crate::audit::AUDIT_LINES_MOST`]).
+        most: u16,
+    },
+    /// To session: how the audit stands.
+    AuditState,
+    /// To session: the audit's files and their lengths, the oldest first (at most [`crate::audit::AUDIT_FILES_MOST`]).
+    AuditFiles,
+    /// To session: a part of one of them.
+    AuditPart {
+        /// A name of [`Request::AuditFiles`].
+        file: String,
+        /// From this byte on.
+        offset: u64,
+        /// At most so many bytes ([`crate::audit::AUDIT_PART_BYTES`]).
+        most: u32,
+    },
+    /// To session: verify the audit as it is kept. Takes a while when it is long.
+    AuditVerify,
+    /// To session: to whom events are told, and how each stands.
+    Notices,
+    /// To session: to whom they are told from now on. Answered as [`Request::Notices`], or with [`Reply::Invalid`].
+    SetNotices(Box<NoticesChange>),
+    /// To session: try a receiver. Answered with [`Reply::Done`], or with [`Reply::NotTaken`].
+    TestNotices(Box<NoticeTest>),
+    /// To session: what the last test came to. Answered with [`Reply::NoticeSteps`].
+    NoticeSteps,
+    /// To session, by the courier: what it is to do.
+    CourierOrders,
+    /// To session, by the courier: what has happened.
+    CourierNews(CourierNews),
 }
+
+/// The most bytes that are signed at one time.
+pub const SIGNED_BYTES: usize = 1024;
 
 /// What time servers have said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +335,22 @@ pub enum Announcement {
     CertificateFingerprint([u8; 32]),
     /// The ports as they are now (at most [`PORTS_MOST`]).
     Ports(Vec<Port>),
+    /// The code that lets somebody who stands at the machine say which array it belongs to, at most [`SETUP_CODE_BYTES`]; empty:
+    /// none is needed any more.
+    SetupCode(SetupCode),
+}
+
+/// The longest set-up code, in bytes.
+pub const SETUP_CODE_BYTES: usize = 16;
+
+/// A code for whoever stands at the machine, and for nobody else: it is shown on the screen and the serial line, and is in no log.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupCode(pub String);
+
+impl std::fmt::Debug for SetupCode {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str("SetupCode(not shown)")
+    }
 }
 
 /// An answer.
@@ -99,6 +362,9 @@ pub enum Reply {
     Status(Box<SystemStatus>),
     /// To [`Request::Log`], oldest first.
     Log(Vec<LogLine>),
+    /// To [`Request::Happened`], the oldest first (at most [`crate::happened::HAPPENED_MOST`]; none: nothing more waits), and the
+    /// number of the last of them.
+    Happened(Vec<Happened>, u64),
     /// To [`Request::Ports`].
     Ports(Vec<Port>),
     /// To [`Request::Network`].
@@ -113,6 +379,86 @@ pub enum Reply {
     Addresses(Vec<IpAddr>),
     /// To [`Request::Resolve`]: no address, and why, as a sentence.
     Unresolved(String),
+    /// To [`Request::Leftovers`].
+    Leftovers(Leftovers),
+    /// To [`Request::StartShell`].
+    ShellStarted(ShellId),
+    /// To [`Request::OfferSecret`].
+    Secret(SecretText),
+    /// To [`Request::OpenBridge`] and [`Request::OpenGranted`].
+    Opened(GrantId),
+    /// To [`Request::CheckGrant`].
+    Grant(Box<GrantTerms>),
+    /// To [`Request::CheckGrant`] and [`Request::OpenGranted`].
+    GrantRefused(GrantFault),
+    /// To [`Request::VendorKeys`], those that are built in first (at most twice [`crate::approval::VENDOR_KEYS_MOST`]).
+    VendorKeys(Vec<VendorKeyLine>),
+    /// To [`Request::Bridge`].
+    Bridge(Box<BridgeStatus>),
+    /// To [`Request::TestSteps`].
+    TestSteps {
+        /// In the order of their numbers (at most [`crate::bridge::STEPS_MOST`]).
+        steps: Vec<PathStep>,
+        /// Whether the test is over.
+        over: bool,
+    },
+    /// To [`Request::DeviceKeys`].
+    DeviceKeys(Box<DeviceKeys>),
+    /// To [`Request::TunnelOrders`].
+    TunnelOrders(Box<TunnelOrders>),
+    /// To [`Request::SshdOrders`].
+    SshdOrders(Box<SshdOrders>),
+    /// To [`Request::Engineer`].
+    Verdict(Verdict),
+    /// To [`Request::ShellScope`].
+    ShellScope(Box<ShellScope>),
+    /// To [`Request::Record`] and [`Request::RecordDeed`]: it is not kept, and why, as a sentence.
+    Unrecorded(String),
+    /// To [`Request::Recorder`].
+    Recorder(Box<RecorderStatus>),
+    /// To [`Request::Recordings`].
+    Recordings(Vec<RecordingLine>),
+    /// To [`Request::RecordingPart`] and [`Request::UnsentPart`]: the bytes, and how long the file is now.
+    RecordingPart(Vec<u8>, u64),
+    /// To [`Request::Unsent`].
+    Unsent(Vec<Unsent>),
+    /// To [`Request::EngineerOrders`].
+    EngineerOrders(Box<EngineerOrders>),
+    /// To [`Request::Propose`]: the line's number.
+    Proposed(u64),
+    /// To [`Request::Judgement`].
+    Judgement(Judgement),
+    /// It is not taken, and why, as a sentence.
+    NotTaken(String),
+    /// To [`Request::Live`] (at most [`crate::record::LIVE_MOST`]).
+    Live(Vec<LiveRecording>),
+    /// To [`Request::Screen`].
+    Screen(Box<LiveScreen>),
+    /// To [`Request::Sign`]: the signature (64 bytes), and the public key (32).
+    Signature(Vec<u8>, [u8; 32]),
+    /// To [`Request::AuditAfter`].
+    AuditLines(Box<AuditLines>),
+    /// To [`Request::AuditPage`].
+    AuditPage(Box<AuditPage>),
+    /// To [`Request::AuditState`].
+    AuditState(Box<AuditState>),
+    /// To [`Request::AuditFiles`].
+    AuditFiles(Vec<(String, u64)>),
+    /// To [`Request::AuditPart`]: the bytes, and how long the file is now.
+    AuditPart(Vec<u8>, u64),
+    /// To [`Request::AuditVerify`].
+    AuditChecked(Box<AuditChecked>),
+    /// To [`Request::Notices`] and [`Request::SetNotices`].
+    Notices(Box<NoticesStatus>),
+    /// To [`Request::NoticeSteps`].
+    NoticeSteps {
+        /// In their order.
+        steps: Vec<NoticeStep>,
+        /// Whether the test is over.
+        over: bool,
+    },
+    /// To [`Request::CourierOrders`].
+    CourierOrders(Box<CourierOrders>),
     /// Not done, and why.
     Refused(Refusal),
 }
@@ -139,6 +485,10 @@ pub enum Event {
         /// Time left.
         seconds: u16,
     },
+    /// To the SSH daemon: a shell process has ended.
+    ShellEnded(ShellId, ShellEnd),
+    /// To session: [`Request::Happened`] has something to tell.
+    Happened,
 }
 
 /// How a process of the appliance is doing.
@@ -159,6 +509,8 @@ pub enum RoleState {
     Stopping,
     /// Ended in order.
     Stopped,
+    /// Runs on demand, and nobody has asked for it.
+    Dormant,
 }
 
 /// A role's line in [`SystemStatus`].
@@ -226,6 +578,10 @@ pub enum ClockState {
 pub struct SystemStatus {
     /// The system's version.
     pub version: String,
+    /// The machine's serial number as its firmware tells it; empty when it tells none.
+    pub serial: String,
+    /// The name of the host.
+    pub host_name: String,
     /// Seconds since the kernel started.
     pub uptime_seconds: u64,
     /// Settings, keys and records.

@@ -11,11 +11,44 @@ pub enum Role {
     Network,
     /// The HTTPS console.
     Console,
+    /// Grants: who may come in, and when it ends.
+    Session,
+    /// What engineers do, written down and read out again.
+    Recorder,
+    /// The connection to the Remote Support Server, while the bridge is lowered.
+    Tunnel,
+    /// The SSH daemon for engineers, while the bridge is lowered.
+    Sshd,
+    /// An engineer's command line or files: a process for each of his channels.
+    Shell,
+    /// What has happened, told to the array, a syslog server and people's mail, while any of them is set.
+    Courier,
+}
+
+/// When a role runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// From boot on, and again when it has ended.
+    Always,
+    /// While the session role wants it.
+    OnDemand,
+    /// A process for each channel of an engineer's.
+    PerChannel,
 }
 
 impl Role {
     /// Every role, init first, in the order in which they are started.
-    pub const ALL: [Role; 3] = [Role::Init, Role::Network, Role::Console];
+    pub const ALL: [Role; 9] = [
+        Role::Init,
+        Role::Network,
+        Role::Console,
+        Role::Session,
+        Role::Recorder,
+        Role::Tunnel,
+        Role::Sshd,
+        Role::Shell,
+        Role::Courier,
+    ];
 
     /// The role's name: its argument on the command line, its folder under `/data`, its socket.
     pub const fn name(self) -> &'static str {
@@ -23,6 +56,21 @@ impl Role {
             Role::Init => "init",
             Role::Network => "network",
             Role::Console => "console",
+            Role::Session => "session",
+            Role::Recorder => "recorder",
+            Role::Tunnel => "tunnel",
+            Role::Sshd => "sshd",
+            Role::Shell => "shell",
+            Role::Courier => "courier",
+        }
+    }
+
+    /// When it runs.
+    pub const fn runs(self) -> Runs {
+        match self {
+            Role::Init | Role::Network | Role::Console | Role::Session | Role::Recorder => Runs::Always,
+            Role::Tunnel | Role::Sshd | Role::Courier => Runs::OnDemand,
+            Role::Shell => Runs::PerChannel,
         }
     }
 
@@ -37,6 +85,12 @@ impl Role {
             Role::Init => 0,
             Role::Network => 201,
             Role::Console => 202,
+            Role::Session => 203,
+            Role::Tunnel => 204,
+            Role::Sshd => 205,
+            Role::Shell => 206,
+            Role::Recorder => 207,
+            Role::Courier => 208,
         }
     }
 

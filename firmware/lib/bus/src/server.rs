@@ -12,8 +12,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 
-/// The most connections at one time. Seven roles with a few connections each need far fewer.
+/// The most connections at one time to a role. So few roles with a few connections each need far fewer.
 pub const CONNECTIONS: usize = 32;
+
+/// The most to the recorder: one of each engineer's connection (32), one of each shell process (init lets 128 run), and some of session
+/// and console. Whoever waited for a place there would be an engineer whose session stands still.
+pub const RECORDER_CONNECTIONS: usize = 192;
 
 /// How long a reader may leave an answer unread.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
@@ -25,7 +29,8 @@ where
     F: Future<Output = Reply> + Send,
 {
     let answer = Arc::new(answer);
-    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    let most = if me == Role::Recorder { RECORDER_CONNECTIONS } else { CONNECTIONS };
+    let places = Arc::new(tokio::sync::Semaphore::new(most));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return std::io::Error::other("the server has ended");

@@ -17,6 +17,11 @@ pub const KEY_BYTES: usize = 4096;
 /// The shortest and the longest life of a grant, in minutes: a minute, and four weeks.
 pub const MINUTES: std::ops::RangeInclusive<u32> = 1..=28 * 24 * 60;
 
+/// How long nobody need watch who should, in seconds: 10 seconds to an hour.
+pub const GRACE: std::ops::RangeInclusive<u32> = 10..=3600;
+/// The usual of it.
+pub const USUAL_GRACE: u32 = 300;
+
 /// The number of a grant: no two since the machine was started have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GrantId(pub u64);
@@ -30,6 +35,17 @@ pub enum Level {
     Watched,
     /// He proposes, and somebody approves each line.
     Guided,
+}
+
+/// What happens to a session that cannot be recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recording {
+    /// It does not begin, or ends.
+    #[default]
+    Strict,
+    /// It goes on, because the owner has said before that help matters more ("break glass"). That it was chosen, and that it was
+    /// needed, is in the log.
+    BreakGlass,
 }
 
 /// A place of the array that an engineer may reach.
@@ -102,6 +118,10 @@ pub struct GrantRequest {
     pub reason: String,
     /// How closely the engineer is led.
     pub level: Level,
+    /// What happens when it cannot be recorded.
+    pub recording: Recording,
+    /// For so many seconds nobody need watch at the levels watched and guided ([`GRACE`]); then the engineer's connection ends.
+    pub grace_seconds: u32,
     /// What is opened.
     pub scope: Scope,
     /// After how many minutes it ends, whatever happens ([`MINUTES`]).
@@ -136,6 +156,13 @@ impl GrantRequest {
         }
         if !MINUTES.contains(&self.minutes) {
             errors.push(minutes_error("minutes", self.minutes));
+        }
+        if !GRACE.contains(&self.grace_seconds) {
+            errors.push(FieldError::new(
+                "grace_seconds",
+                format!("{} seconds are too few or too many", self.grace_seconds),
+                format!("{} to {} seconds", GRACE.start(), GRACE.end()),
+            ));
         }
         let mut few = |field: &str, count: usize, most: usize| {
             if count > most {
@@ -213,6 +240,8 @@ pub struct Leftovers {
     pub sockets: u32,
     /// Terminals of engineers.
     pub terminals: u32,
+    /// Files and folders in the grant's folder.
+    pub files: u32,
 }
 
 impl Leftovers {
@@ -224,8 +253,11 @@ impl Leftovers {
 
 impl std::fmt::Display for Leftovers {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { processes, sockets, terminals } = self;
-        write!(to, "{processes} processes, {sockets} sockets and {terminals} terminals are left")
+        let Self { processes, sockets, terminals, files } = self;
+        write!(
+            to,
+            "{processes} processes, {sockets} sockets, {terminals} terminals and {files} files are left"
+        )
     }
 }
 
@@ -239,6 +271,8 @@ mod tests {
             opener: "anna".to_owned(),
             reason: String::new(),
             level: Level::Direct,
+            recording: Recording::Strict,
+            grace_seconds: USUAL_GRACE,
             scope: Scope { targets: Vec::new(), shell: true, files: false, forwards: false },
             minutes: 60,
             proof: Proof::Secret,

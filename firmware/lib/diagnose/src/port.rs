@@ -2,7 +2,7 @@
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// Where a probe leaves: a port's kernel name, or where the routes say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,13 +30,5 @@ impl On {
             }
             address => SocketAddr::new(address, port),
         }
-    }
-}
-
-/// Any local address of the kind.
-pub(crate) fn unspecified(to: IpAddr) -> SocketAddr {
-    match to {
-        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a TCP port accepts, and why not. It sends nothing.
 
 use crate::failure::Failure;
-use crate::port::{On, unspecified};
+use crate::port::On;
 use crate::probe::Tell;
 use crate::step::{After, Step, TcpFailure};
 use socket2::{Protocol, Type};
@@ -37,10 +37,10 @@ pub(crate) async fn run(on: &On, addresses: &[IpAddr], port: u16, tell: &Tell) -
 }
 
 pub(crate) async fn connect(on: &On, to: SocketAddr) -> Result<TcpStream, TcpFailure> {
-    let socket = on.socket(to.ip(), Type::STREAM, Some(Protocol::TCP)).and_then(|socket| {
-        socket.bind(&unspecified(to.ip()).into())?;
-        Ok(TcpSocket::from_std_stream(socket.into()))
-    });
+    // Not bound to an address: connecting does that, and a sandbox may forbid binding where it allows connecting.
+    let socket = on
+        .socket(to.ip(), Type::STREAM, Some(Protocol::TCP))
+        .map(|socket| TcpSocket::from_std_stream(socket.into()));
     let socket = socket.map_err(|error| TcpFailure::Failure(error.into()))?;
     match timeout(WAIT, socket.connect(to)).await {
         Err(_) => Err(TcpFailure::Silent),

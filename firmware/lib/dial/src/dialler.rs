@@ -76,6 +76,21 @@ impl Dialler {
         })
     }
 
+    /// Shakes hands over a connection to the route's target that is open already, where TLS begins later than the connection
+    /// (STARTTLS, RFC 3207). `ends` are its own address and the other one.
+    pub async fn upgrade(
+        &self,
+        link: Box<dyn Transport>,
+        ends: (SocketAddr, SocketAddr),
+        route: &Route,
+        observer: &dyn Observer,
+    ) -> Result<Tunnel, DialError> {
+        let mut config = self.config.clone();
+        config.alpn_protocols.clone_from(&route.alpn);
+        let open = Open { link, local: ends.0, peer: ends.1 };
+        self.shake_hands(open, route, &Arc::new(config), observer).await
+    }
+
     async fn run(&self, route: &Route, observer: &dyn Observer) -> Result<Tunnel, DialError> {
         let mut config = self.config.clone();
         config.alpn_protocols.clone_from(&route.alpn);

@@ -210,6 +210,13 @@ impl Seen {
             }
             CertificateError::Revoked => CertificateFailure::Revoked,
             CertificateError::BadEncoding => CertificateFailure::Unreadable,
+            // What `openssl req -x509` makes of nobody's wish. The library has no name of its own for it.
+            CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
+                self.other(&format!(
+                    "it is an authority's own, which no server may show as its own; its SHA-256 fingerprint is {}",
+                    hex(&self.certificate_sha256)
+                ))
+            }
             error => self.other(&error.to_string()),
         }
     }

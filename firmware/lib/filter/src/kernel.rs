@@ -116,6 +116,8 @@ pub(crate) enum Meta {
     ArrivedBy = 4,
     /// The index of the port it leaves by.
     LeavesBy = 5,
+    /// The user whose process has the socket; of a packet without one a rule that asks does not match.
+    User = 10,
     /// The protocol family: `NFPROTO_…`.
     Family = 15,
     /// The protocol above IP, behind IPv6's extension headers.
@@ -240,6 +242,7 @@ pub(crate) mod protocol {
 pub(crate) mod shown_as {
     pub(crate) const PORT: u32 = 20;
     pub(crate) const SERVICE: u32 = 13;
+    pub(crate) const PORT_AND_USER: u32 = PORT << 6 | 0x18;
     pub(crate) const PORT_AND_IPV4: u32 = PORT << 6 | 7;
     pub(crate) const PORT_AND_IPV6: u32 = PORT << 6 | 8;
     /// A note of four bytes (`NFTNL_UDATA_SET_KEYBYTEORDER`): a port's index has the machine's order (1), and a service the

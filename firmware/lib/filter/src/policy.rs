@@ -3,7 +3,7 @@
 use crate::FilterError;
 use crate::rule::Set;
 use crate::rules::{
-    ANSWERING, DOORS, KNOWN, MANAGING, OPEN_DOORS, QUIET, SERVICE, SHARED, TALKED_TO, tables,
+    ANSWERING, BARRED, DOORS, KNOWN, MANAGING, OPEN_DOORS, QUIET, SERVICE, SHARED, TALKED_TO, tables,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -32,6 +32,8 @@ pub struct PortPolicy {
     /// Its IPv4 addresses that another port has as well, in another network. The kernel says of an address which port has
     /// it first, and of no other.
     pub shared: Vec<Ipv4Addr>,
+    /// Users whose processes may send nothing by it.
+    pub barred: Vec<u32>,
 }
 
 /// What a port's roles come to for the filter.
@@ -171,6 +173,10 @@ pub(crate) fn members(family: u8, set: Set, policy: &Policy, talked_to: &TalkedT
         let pairs = policy.ports.iter().filter(|port| port.class().is_in(KNOWN));
         let pairs = pairs.flat_map(|port| port.shared.iter().map(|address| (port.index, *address)));
         return pairs.map(|(port, address)| [port.to_ne_bytes(), address.octets()].concat()).collect();
+    }
+    if set == BARRED {
+        let pairs = policy.ports.iter().flat_map(|port| port.barred.iter().map(|user| (port.index, *user)));
+        return pairs.map(|(port, user)| [port.to_ne_bytes(), user.to_ne_bytes()].concat()).collect();
     }
     if set != TALKED_TO {
         let ports = policy.ports.iter().filter(|port| port.class().is_in(set));

@@ -45,6 +45,7 @@ pub(crate) struct Counter(pub(crate) &'static str);
 #[derive(Clone, Copy, Debug)]
 enum Expression {
     Meta(Meta),
+    MetaBehind(Meta),
     SetMark,
     Ct(Ct),
     Fib {
@@ -100,7 +101,7 @@ impl Bytes {
 impl Expression {
     const fn name(self) -> &'static str {
         match self {
-            Self::Meta(_) | Self::SetMark => "meta",
+            Self::Meta(_) | Self::MetaBehind(_) | Self::SetMark => "meta",
             Self::Ct(_) => "ct",
             Self::Fib { .. } => "fib",
             Self::Payload { .. } => "payload",
@@ -119,6 +120,10 @@ impl Expression {
         match self {
             Self::Meta(key) => {
                 out.number(attribute::META_INTO, FIRST);
+                out.number(attribute::META_KEY, key as u32);
+            }
+            Self::MetaBehind(key) => {
+                out.number(attribute::META_INTO, BEHIND_FOUR_BYTES);
                 out.number(attribute::META_KEY, key as u32);
             }
             Self::SetMark => {
@@ -242,6 +247,15 @@ pub(crate) fn not_arrived_by(set: Set) -> Words {
 /// A rule about what leaves by a port of a set.
 pub(crate) fn leaves_by(set: Set) -> Words {
     every().then(Expression::Meta(Meta::LeavesBy)).lookup(set, false).say(&format!("oif @{}", set.0))
+}
+
+/// A rule about what a process sends by a port, where user and port stand in a set together.
+pub(crate) fn sent_by(set: Set) -> Words {
+    every()
+        .then(Expression::Meta(Meta::LeavesBy))
+        .then(Expression::MetaBehind(Meta::User))
+        .lookup(set, false)
+        .say(&format!("oif . meta skuid @{}", set.0))
 }
 
 /// A rule about what one process of ours says to another.

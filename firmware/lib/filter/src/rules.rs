@@ -4,7 +4,7 @@
 use crate::kernel::{AddressType, Hook, PRIORITY_FILTER, PRIORITY_RAW};
 use crate::rule::{
     Counter, Icmpv6, Rule, Set, Words, arrived_by, arrived_by_loopback, every, leaves_by, leaves_by_loopback,
-    not_arrived_by,
+    not_arrived_by, sent_by,
 };
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -27,6 +27,8 @@ pub(crate) const TALKED_TO: Set = Set("talked_to");
 pub(crate) const SHARED: Set = Set("shared");
 /// Ports on which routers have spoken of late.
 pub(crate) const ADVERTISED: Set = Set("advertised");
+/// Port and user, where nothing of the user's may leave by the port.
+pub(crate) const BARRED: Set = Set("barred");
 /// TCP ports that people use: SSH, the console, and what sends to the console (FEATURES A19).
 pub(crate) const DOORS: Set = Set("doors");
 /// See [`DOORS`].
@@ -47,6 +49,7 @@ const UNINVITED: Counter = Counter("uninvited");
 const STRANGERS: Counter = Counter("strangers");
 const ANSWERS: Counter = Counter("answers");
 const FORWARDED: Counter = Counter("forwarded");
+const BARRED_OUT: Counter = Counter("barred");
 const ARP: Counter = Counter("arp");
 
 /// Rules that are looked at in turn.
@@ -72,9 +75,10 @@ pub(crate) fn tables() -> [Table; 2] {
         Table {
             family: family(libc::NFPROTO_INET),
             shown: "inet",
-            sets: &[KNOWN, ANSWERING, MANAGING, SERVICE, QUIET, TALKED_TO, ADVERTISED, SHARED, DOORS],
+            sets: &[KNOWN, ANSWERING, MANAGING, SERVICE, QUIET, TALKED_TO, ADVERTISED, SHARED, BARRED, DOORS],
             counters: &[
                 UNKNOWN, LOOPBACK, ELSEWHERE, SPOOFED, INVALID, UNINVITED, STRANGERS, ANSWERS, FORWARDED,
+                BARRED_OUT,
             ],
             chains: vec![
                 origin(),
@@ -216,6 +220,7 @@ fn forward() -> Chain {
 fn output() -> Chain {
     let mut rules = vec![
         leaves_by_loopback().accept(),
+        sent_by(BARRED).drop(BARRED_OUT),
         leaves_by(ANSWERING).accept(),
         every().original().any_tcp().accept(),
         every().original().any_udp().accept(),

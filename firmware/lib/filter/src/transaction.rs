@@ -4,7 +4,7 @@ use crate::kernel::{COUNTER, MADE_BY_PACKETS, attribute, message, shown_as, verd
 use crate::message::{Batch, Finished};
 use crate::policy::{Policy, TalkedTo, members};
 use crate::rule::Set;
-use crate::rules::{ADVERTISED, Chain, DOORS, SHARED, TABLE, TALKED_TO, Table, tables};
+use crate::rules::{ADVERTISED, BARRED, Chain, DOORS, SHARED, TABLE, TALKED_TO, Table, tables};
 
 /// Elements in one message: an attribute has at most 64 KiB.
 const ELEMENTS_AT_ONCE: usize = 512;
@@ -80,6 +80,7 @@ fn new_set(batch: &mut Batch, table: &Table, set: Set, id: u32) {
         TALKED_TO if i32::from(table.family) == libc::NFPROTO_ARP => (shown_as::PORT_AND_IPV4, 8),
         TALKED_TO => (shown_as::PORT_AND_IPV6, 20),
         SHARED => (shown_as::PORT_AND_IPV4, 8),
+        BARRED => (shown_as::PORT_AND_USER, 8),
         _ => (shown_as::PORT, 4),
     };
     let label = format!("the set {} {}", table.shown, set.0);

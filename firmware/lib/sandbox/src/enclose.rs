@@ -5,7 +5,7 @@ use caps::{CapSet, CapsHashSet};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{Gid, Uid, setgid, setgroups, setsid, setuid};
+use nix::unistd::{Gid, Uid, getpid, getsid, setgid, setgroups, setsid, setuid};
 use std::path::Path;
 
 /// Puts the calling process, which is a freshly forked child of init and single-threaded, into its sandbox as far as root is
@@ -15,7 +15,10 @@ use std::path::Path;
 /// What could not be taken away; the caller must not go on to exec.
 pub fn enclose(profile: &Profile) -> Result<(), SandboxError> {
     let call = SandboxError::call;
-    setsid().map_err(|error| call("start a session of its own", error))?;
+    // A process that has a terminal has started its session already, and is refused another.
+    if getsid(None) != Ok(getpid()) {
+        setsid().map_err(|error| call("start a session of its own", error))?;
+    }
     // Descriptors are all opened close-on-exec; this holds for one that a library opened without.
     crate::lock::sys::close_on_exec_from(4)
         .map_err(|error| SandboxError::call("close what init has open", error))?;

@@ -10,7 +10,7 @@ mod lock;
 mod syscalls;
 
 pub use enclose::{enclose, join_group};
-pub use lock::{lock, name_process};
+pub use lock::{lock, name_process, narrow};
 pub use syscalls::Calls;
 
 pub use caps::Capability;
@@ -31,11 +31,20 @@ pub struct Profile {
     /// The TCP ports it may listen on.
     pub listens: &'static [u16],
     /// The TCP ports, of whatever host, that it may connect to.
-    pub connects: &'static [u16],
+    pub connects: Connects,
     /// Whether it sees the machine's network at all; if not, it has an empty one of its own.
     pub network: bool,
     /// Bounds on what it may use up.
     pub limits: Limits,
+}
+
+/// The TCP ports that a role may connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connects {
+    /// These.
+    Ports(&'static [u16]),
+    /// Those that its orders name, which it learns when it runs already: any, until it has called [`narrow`] with them.
+    Ordered,
 }
 
 /// A place in the file system that a role may use.

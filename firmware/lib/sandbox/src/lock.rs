@@ -1,7 +1,7 @@
 //! The half that the role does itself, before anything else. It never gives back what it took.
 
 use crate::syscalls::ALWAYS;
-use crate::{Profile, SandboxError};
+use crate::{Connects, Profile, SandboxError};
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, NetPort, PathBeneath, PathFd,
     Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
@@ -47,29 +47,73 @@ fn lock_files(profile: &Profile) -> Result<(), SandboxError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(abi))
-        .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
+        .and_then(|rules| match profile.connects {
+            Connects::Ports(_) => rules.handle_access(AccessNet::from_all(abi)),
+            Connects::Ordered => rules.handle_access(AccessNet::BindTcp),
+        })
         .and_then(|rules| rules.scope(Scope::from_all(abi)))
         .and_then(Ruleset::create)
         .map_err(|error| failed(&error))?;
     let temporary = crate::File { path: "/tmp", write: true };
     for file in profile.files.iter().chain([&temporary]) {
+        // What may only be read and is not there needs no rule: the role finds nothing, as it would have.
+        if !file.write && !std::path::Path::new(file.path).exists() {
+            continue;
+        }
         let place = PathFd::new(file.path).map_err(|error| failed(&error))?;
         let mut access = AccessFs::ReadFile | AccessFs::ReadDir;
-        if file.write {
+        if file.path.starts_with("/dev/") {
+            // A device is used and never made. Of one that is no folder, rights of folders cannot be given.
+            access = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
+        } else if std::path::Path::new(file.path).is_file() {
+            // Neither can those of folders be given of a file.
+            access =
+                if file.write { AccessFs::ReadFile | AccessFs::WriteFile } else { AccessFs::ReadFile.into() };
+        } else if file.write {
             access |= AccessFs::WriteFile
                 | AccessFs::Truncate
                 | AccessFs::MakeReg
                 | AccessFs::MakeDir
                 | AccessFs::RemoveFile
-                | AccessFs::RemoveDir;
+                | AccessFs::RemoveDir
+                // To another folder of the same place: none that has other rights.
+                | AccessFs::Refer;
         }
         rules = rules.add_rule(PathBeneath::new(place, access)).map_err(|error| failed(&error))?;
     }
     for port in profile.listens {
         rules = rules.add_rule(NetPort::new(*port, AccessNet::BindTcp)).map_err(|error| failed(&error))?;
     }
-    for port in profile.connects {
-        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp)).map_err(|error| failed(&error))?;
+    if let Connects::Ports(ports) = profile.connects {
+        for port in ports {
+            let rule = NetPort::new(*port, AccessNet::ConnectTcp);
+            rules = rules.add_rule(rule).map_err(|error| failed(&error))?;
+        }
+    }
+    let status = rules.restrict_self().map_err(|error| failed(&error))?;
+    if status.ruleset != RulesetStatus::FullyEnforced {
+        return Err(SandboxError::Landlock("it enforces only a part".to_owned()));
+    }
+    Ok(())
+}
+
+/// Gives up every TCP port to connect to but these, for the calling process, which must have one thread still: for a role whose
+/// profile says [`Connects::Ordered`], as soon as it knows its orders. It cannot be taken back, only narrowed again.
+///
+/// # Errors
+/// The kernel does not enforce it: the role must not go on.
+pub fn narrow(ports: &[u16]) -> Result<(), SandboxError> {
+    let failed = |error: &dyn std::fmt::Display| SandboxError::Landlock(error.to_string());
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessNet::ConnectTcp)
+        .and_then(Ruleset::create)
+        .map_err(|error| failed(&error))?
+        // It has none to gain since it was enclosed, and may not say so again.
+        .no_new_privs(false);
+    for port in ports {
+        let rule = NetPort::new(*port, AccessNet::ConnectTcp);
+        rules = rules.add_rule(rule).map_err(|error| failed(&error))?;
     }
     let status = rules.restrict_self().map_err(|error| failed(&error))?;
     if status.ruleset != RulesetStatus::FullyEnforced {

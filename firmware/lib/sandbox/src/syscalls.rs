@@ -15,6 +15,14 @@ pub enum Calls {
     Ports,
     /// Files below the folders that the profile names.
     Files,
+    /// Giving up TCP ports when the role's orders have come.
+    Narrowing,
+    /// Making terminals for others.
+    TerminalsMade,
+    /// Using the terminal that it was given.
+    Terminal,
+    /// Keeping memory with keys in it where it is, as the SSH library does.
+    Keys,
 }
 
 /// What every role does: memory without execution, threads, waiting, its own clock and name.
@@ -109,7 +117,15 @@ impl Calls {
                 SYS_readlink,
                 SYS_readlinkat,
                 SYS_flock,
+                SYS_fstatfs,
+                SYS_statfs,
             ],
+            Calls::Narrowing => {
+                &[SYS_landlock_create_ruleset, SYS_landlock_add_rule, SYS_landlock_restrict_self]
+            }
+            Calls::TerminalsMade => &[SYS_openat],
+            Calls::Keys => &[SYS_mlock, SYS_munlock],
+            Calls::Terminal => &[],
         }
     }
 
@@ -119,7 +135,7 @@ impl Calls {
             Calls::Connections => &[AF_UNIX],
             Calls::Internet => &[AF_INET, AF_INET6],
             Calls::Ports => &[AF_NETLINK, AF_PACKET],
-            Calls::Files => &[],
+            Calls::Files | Calls::Narrowing | Calls::TerminalsMade | Calls::Terminal | Calls::Keys => &[],
         }
     }
 
@@ -130,7 +146,14 @@ impl Calls {
             Calls::Connections | Calls::Internet => &[FIONBIO],
             // The index and hardware address of a port, for packet sockets.
             Calls::Ports => &[FIONBIO, SIOCGIFINDEX, SIOCGIFHWADDR],
-            Calls::Files => &[],
+            Calls::Files | Calls::Narrowing | Calls::Keys => &[],
+            // From the master's end: its lock, the other end, the size of the window, the modes that the client wants. The
+            // second pair of modes is what newer C libraries ask by.
+            Calls::TerminalsMade => {
+                &[FIONBIO, TIOCSPTLCK, TIOCGPTPEER, TIOCSWINSZ, TIOCGWINSZ, TCGETS, TCSETS, TCGETS2, TCSETS2]
+            }
+            // Raw and back, the size, and being the one that it interrupts and hangs up.
+            Calls::Terminal => &[TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, TIOCSCTTY],
         }
     }
 }

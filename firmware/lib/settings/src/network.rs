@@ -25,7 +25,8 @@ mod ports;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use json::{from_json, from_value};
+pub use json::from_json;
+pub(crate) use json::from_value;
 
 pub use addresses::{IpNet, Ipv4Net, Ipv6Net};
 pub use names::{DomainName, Host, HostName, InterfaceName};

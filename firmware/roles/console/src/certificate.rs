@@ -11,6 +11,7 @@
 //! clock, so a certificate begins a day before it was made.
 
 use crate::keep::{Folder, Secrecy};
+use drawbridge_identity::facts::CertificateFacts;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     SerialNumber,
@@ -18,7 +19,7 @@ use rcgen::{
 use ring::rand::SecureRandom as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::ServerConfig;
+use rustls::server::{NoServerSessionStorage, ServerConfig};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -118,26 +119,21 @@ impl Identity {
     }
 
     /// SHA-256 of the certificate.
+    #[cfg(test)]
     pub(crate) fn fingerprint(&self) -> [u8; 32] {
         let digest = ring::digest::digest(&ring::digest::SHA256, &self.certificate);
         // SHA-256 has 32 bytes.
         digest.as_ref().try_into().unwrap_or_default()
     }
 
-    /// The TLS side of it: TLS 1.2 and 1.3, HTTP/1.
+    /// The TLS side of it.
     pub(crate) fn tls(&self) -> Result<Arc<ServerConfig>, CertificateError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let make = |error: rustls::Error| CertificateError::Make(error.to_string());
-        // That the key is the certificate's was seen when they were read, and goes without saying when they were made.
-        let key = provider.key_provider.load_private_key(self.private_key()).map_err(make)?;
-        let certified = CertifiedKey::new(vec![self.certificate.clone()], key);
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(make)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
-        Ok(Arc::new(config))
+        tls(vec![self.certificate.clone()], self.private_key())
+    }
+
+    /// What stands in the certificate.
+    pub(crate) fn facts(&self) -> Result<CertificateFacts, CertificateError> {
+        CertificateFacts::of(&self.certificate).map_err(|_| CertificateError::Damaged(CERTIFICATE))
     }
 
     fn load(folder: &Folder, now: SystemTime) -> Result<Option<Self>, CertificateError> {
@@ -223,6 +219,31 @@ impl Identity {
     fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()))
     }
+}
+
+/// The TLS side of a chain and its key: TLS 1.2 and 1.3, HTTP/1.
+///
+/// Sessions are resumed by tickets, whose keys are made anew every six hours and are nowhere but in memory. Each
+/// certificate has keys of its own: with another certificate nobody goes on as if he had seen it.
+pub(crate) fn tls(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, CertificateError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let make = |error: rustls::Error| CertificateError::Make(error.to_string());
+    // That the key is the certificate's was seen when they were read, and goes without saying when they were made.
+    let key = provider.key_provider.load_private_key(key).map_err(make)?;
+    let certified = CertifiedKey::new(chain, key);
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(make)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(make)?;
+    // With tickets nothing has to be remembered of anybody.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(Arc::new(config))
 }
 
 /// Without what a certificate's dates cannot say.

@@ -5,7 +5,7 @@ use drawbridge_bus::{Port, Reply, Request, Role, SystemStatus};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 /// How long a person waits for a role that may not answer at all. Roles answer from memory.
@@ -13,6 +13,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long an answer serves all who ask: a flood of requests is no flood of questions to init.
 const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// The most questions of browsers that are under way at one time: half of the connections that a role takes from one other.
+const CALLS_AT_ONCE: usize = 4;
 
 /// The state of the system as far as it could be asked.
 #[derive(Clone, Debug)]
@@ -28,12 +31,13 @@ pub(crate) struct Facts {
 pub(crate) struct Asker {
     sockets: PathBuf,
     last: Mutex<Option<(Instant, Arc<Facts>)>>,
+    turns: Semaphore,
 }
 
 impl Asker {
     /// Asks the roles whose sockets are in this folder.
     pub(crate) fn new(sockets: PathBuf) -> Self {
-        Self { sockets, last: Mutex::new(None) }
+        Self { sockets, last: Mutex::new(None), turns: Semaphore::new(CALLS_AT_ONCE) }
     }
 
     /// The facts, at most a second old. Takes at most two seconds, whatever the roles do.
@@ -66,16 +70,25 @@ impl Asker {
         request: Request,
         read: impl FnOnce(Reply) -> Option<T>,
     ) -> Result<T, String> {
-        let answer = async {
-            let stream = tokio::net::UnixStream::connect(self.sockets.join(role.name()))
-                .await
-                .map_err(|error| CallError::Unreachable(role, error))?;
-            Client::over(role, stream).call(request).await
-        };
+        let answer = self.over_one_connection(role, request);
         let reply = tokio::time::timeout(ANSWER_WITHIN, answer)
             .await
             .unwrap_or(Err(CallError::TimedOut(role)))
             .map_err(|error| error.to_string())?;
         read(reply).ok_or_else(|| format!("the {role} role answered something else"))
+    }
+
+    /// Asks a role something that a person waits for: as long as the bus lets an answer take.
+    pub(crate) async fn call(&self, role: Role, request: Request) -> Result<Reply, CallError> {
+        // Browsers may ask faster than a role answers: the others wait here, where they hold nothing of the role's.
+        let _turn = self.turns.acquire().await;
+        self.over_one_connection(role, request).await
+    }
+
+    async fn over_one_connection(&self, role: Role, request: Request) -> Result<Reply, CallError> {
+        let stream = tokio::net::UnixStream::connect(self.sockets.join(role.name()))
+            .await
+            .map_err(|error| CallError::Unreachable(role, error))?;
+        Client::over(role, stream).call(request).await
     }
 }

@@ -1,51 +1,32 @@
-//! Connections: accepted, counted, given TLS and HTTP, and ended in time. It never looks into a request.
+//! Ports: connections are accepted, counted, and shown out when there is no room. It never reads a byte.
 
-use crate::places::{Guest, Places};
-use crate::site::Site;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use crate::connection::{self, Answer, Bounds, Seat, Tls, stopped};
+use crate::places::{Guest, Places, Room};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, listen, setsockopt, socket,
     sockopt,
 };
-use rustls::server::ServerConfig;
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 
-/// How long a TLS handshake may take.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// How long a request's head may take, and how long a connection may be idle before it.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long a connection may last: pages are short, and a browser opens another.
-const CONNECTION_FOR: Duration = Duration::from_mins(2);
-/// How long an answer that was begun may take after that.
-const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// The longest head of a request, in bytes. hyper's least is 8,192.
-const HEAD_BYTES: usize = 16 * 1024;
-/// The most header fields.
-const HEADERS: usize = 64;
-/// Connections that the kernel may hold while they wait to be accepted.
-const BACKLOG: i32 = 64;
+/// Connections that the kernel may hold while they wait to be accepted. Whoever finds no room there tries again after a
+/// second: a burst of a thousand has to fit.
+const BACKLOG: i32 = 1024;
+/// So many are accepted in one go. One by one, each would wait behind the handshakes of those before, and with a crowd that comes again
+/// and again so many would wait in the kernel that it has no place for a newcomer.
+const AT_ONCE: u32 = 16;
 /// The first and the longest wait after a connection could not be accepted.
 const ACCEPT_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How often that is logged at most.
 const LOG_EVERY: Duration = Duration::from_mins(1);
-
-/// The answer to plain HTTP. Nothing of the question is in it.
-const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Cache-Control: no-store\r\nConnection: close\r\n\r\n\
-    This is an HTTPS port: put https:// in front of the address.\n";
 
 /// A listening socket for both IPv6 and IPv4; for IPv4 alone when the kernel has no IPv6.
 pub(crate) fn open(port: u16) -> io::Result<TcpListener> {
@@ -78,28 +59,39 @@ fn stream(family: AddressFamily) -> nix::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A port, and what comes in by it.
+pub(crate) struct Door<A> {
+    /// TLS; none where plain HTTP is spoken.
+    pub(crate) tls: Option<Tls>,
+    /// Who answers.
+    pub(crate) site: Arc<A>,
+    /// How long what may take.
+    pub(crate) bounds: Bounds,
+    /// How many may be there.
+    pub(crate) room: Room,
+}
+
 /// The connections that there are.
 struct Guests {
-    places: Places,
+    places: Arc<Mutex<Places>>,
     running: HashMap<Id, Guest>,
     tasks: JoinSet<()>,
     handles: HashMap<Guest, AbortHandle>,
 }
 
 /// Accepts connections until `stop` carries a time: then no more, and those that there are finish by then.
-pub(crate) async fn serve(
+pub(crate) async fn serve<A: Answer>(
     listener: TcpListener,
-    config: watch::Receiver<Arc<ServerConfig>>,
-    site: Arc<Site>,
+    door: Door<A>,
     mut stop: watch::Receiver<Option<Instant>>,
 ) {
     let mut guests = Guests {
-        places: Places::default(),
+        places: Arc::new(Mutex::new(Places::new(door.room))),
         running: HashMap::new(),
         tasks: JoinSet::new(),
         handles: HashMap::new(),
     };
-    let mut trouble = Trouble::default();
+    let (mut trouble, mut accepted_now) = (Trouble::default(), 0);
     let finish_by = loop {
         tokio::select! {
             biased;
@@ -108,14 +100,26 @@ pub(crate) async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     trouble = Trouble { logged: trouble.logged, ..Trouble::default() };
-                    let tls = TlsAcceptor::from(Arc::clone(&config.borrow()));
-                    guests.admit(peer.ip(), connection(stream, tls, Arc::clone(&site), stop.clone()));
+                    // Without an address of its own it has been closed already.
+                    let Ok(local) = stream.local_addr() else { continue };
+                    let ends = (canonical(peer), canonical(local));
+                    let seat = guests.seat(ends.0.ip());
+                    let (tls, site) = (door.tls.clone(), Arc::clone(&door.site));
+                    let stop = stop.clone();
+                    guests.run(&seat, connection::serve(stream, ends, tls, site, door.bounds, seat.clone(), stop));
+                    // Those who are there get on before the next come in: of a burst that is accepted in one go, the
+                    // first would have to leave before anybody had looked what they said.
+                    accepted_now += 1;
+                    if accepted_now >= AT_ONCE {
+                        accepted_now = 0;
+                        tokio::task::yield_now().await;
+                    }
                 }
                 // What one client did to his own connection is no trouble of ours.
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
                 Err(error) => {
                     let wait = trouble.wait(&error);
-                    // The oldest connection goes: it may be its descriptor that is missing.
+                    // Somebody goes: it may be his descriptor that is missing.
                     guests.make_room();
                     tokio::time::sleep(wait).await;
                 }
@@ -128,22 +132,29 @@ pub(crate) async fn serve(
     let _ = tokio::time::timeout_at(finish_by, rest).await;
 }
 
-async fn stopped(stop: &mut watch::Receiver<Option<Instant>>) -> Instant {
-    match stop.wait_for(Option::is_some).await {
-        Ok(until) => until.unwrap_or_else(Instant::now),
-        Err(_) => Instant::now(),
+/// An IPv4 address as such, and not as the IPv6 socket has it.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        v4 @ IpAddr::V4(_) => SocketAddr::new(v4, address.port()),
+        // With its zone.
+        IpAddr::V6(_) => address,
     }
 }
 
 impl Guests {
-    fn admit(&mut self, address: std::net::IpAddr, connection: impl Future<Output = ()> + Send + 'static) {
-        let admission = self.places.admit(address);
+    /// A place for somebody new, for which somebody else may have to go.
+    fn seat(&mut self, address: IpAddr) -> Seat {
+        let admission = lock(&self.places).admit(address);
         if let Some(handle) = admission.leaves.and_then(|guest| self.handles.remove(&guest)) {
             handle.abort();
         }
+        Seat::new(Arc::clone(&self.places), admission.guest)
+    }
+
+    fn run(&mut self, seat: &Seat, connection: impl Future<Output = ()> + Send + 'static) {
         let handle = self.tasks.spawn(connection);
-        self.running.insert(handle.id(), admission.guest);
-        self.handles.insert(admission.guest, handle);
+        self.running.insert(handle.id(), seat.guest());
+        self.handles.insert(seat.guest(), handle);
     }
 
     fn ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
@@ -153,20 +164,27 @@ impl Guests {
             Err(error) => error.id(),
         };
         if let Some(guest) = self.running.remove(&id) {
-            self.places.leave(guest);
+            lock(&self.places).leave(guest);
             self.handles.remove(&guest);
         }
     }
 
-    /// Ends the oldest connection.
+    /// Ends one connection.
     fn make_room(&mut self) {
-        if let Some(oldest) = self.handles.keys().min().copied()
-            && let Some(handle) = self.handles.remove(&oldest)
-        {
-            self.places.leave(oldest);
+        let first = {
+            let mut places = lock(&self.places);
+            let first = places.first_to_leave();
+            first.inspect(|guest| places.leave(*guest))
+        };
+        if let Some(handle) = first.and_then(|guest| self.handles.remove(&guest)) {
             handle.abort();
         }
     }
+}
+
+fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
+    // A panic while it was held has left numbers, and numbers are always whole.
+    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What keeps connections from being accepted: no descriptors, no memory.
@@ -188,45 +206,5 @@ impl Trouble {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    tls: TlsAcceptor,
-    site: Arc<Site>,
-    mut stop: watch::Receiver<Option<Instant>>,
-) {
-    // Pages are written whole: waiting for more to send would only delay the last segment.
-    let _ = stream.set_nodelay(true);
-    let handshake = async {
-        // A handshake begins with a record of type 22 (RFC 8446, section 5.1); a capital letter begins plain HTTP, which
-        // is what a browser speaks to an address that was typed without https.
-        let mut first = [0];
-        match stream.peek(&mut first).await {
-            Ok(1) if first[0].is_ascii_uppercase() => {
-                let mut stream = stream;
-                let _ = stream.write_all(PLAIN_HTTP).await;
-                None
-            }
-            _ => tls.accept(stream).await.ok(),
-        }
-    };
-    let Ok(Some(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await else { return };
-    let service = service_fn(move |request| {
-        let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(site.answer(&request).await) }
-    });
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(HEAD_BYTES)
-        .max_headers(HEADERS)
-        .half_close(false);
-    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    // How a connection ends is its client's business: there is nobody to tell.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = tokio::time::sleep(CONNECTION_FOR) => {}
-        _ = stopped(&mut stop) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    let _ = tokio::time::timeout(LAST_ANSWER_WITHIN, connection).await;
-}
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,10 @@ use html::Html;
 /// The page's style sheet.
 pub(crate) const STYLE: &str = include_str!("page/style.css");
 
-/// The status page. `now` is the system's clock, as text.
-pub(crate) fn status(facts: &Facts, fingerprint: &[u8; 32], now: &str) -> String {
+pub(crate) use words::{checks, clock as clock_sentence};
+
+/// The status page of an appliance that is called `name`. `now` is the system's clock, as text.
+pub(crate) fn status(facts: &Facts, name: &str, fingerprint: &str, now: &str) -> String {
     let troubles = words::troubles(facts);
     let mut page = Html::default();
     page.raw(
@@ -21,9 +23,11 @@ pub(crate) fn status(facts: &Facts, fingerprint: &[u8; 32], now: &str) -> String
     );
     page.text(if troubles.is_empty() { "Drawbridge: all is well" } else { "Drawbridge: needs attention" });
     page.raw(
-        "</title>\n<link rel=\"stylesheet\" href=\"/style.css\">\n</head>\n<body>\n\
-         <header>\n<h1>Drawbridge</h1>\n<p>Support Appliance: state of the system</p>\n</header>\n<main>\n",
+        "</title>\n<link rel=\"stylesheet\" href=\"/status.css\">\n</head>\n<body>\n\
+         <header>\n<h1>Drawbridge</h1>\n<p>",
     );
+    page.text(name);
+    page.raw(": state of the system</p>\n</header>\n<main>\n");
     summary(&mut page, &troubles);
     system(&mut page, facts.status.as_ref(), now);
     if let Ok(status) = &facts.status {
@@ -34,7 +38,7 @@ pub(crate) fn status(facts: &Facts, fingerprint: &[u8; 32], now: &str) -> String
     page.raw(
         "</main>\n<footer>\n<p>This page is shown without a login, so it shows states only. \
          Log and failure records are on the machine&#39;s own screen and serial line.</p>\n\
-         <p><a href=\"/\">Show the state now</a></p>\n</footer>\n</body>\n</html>\n",
+         <p><a href=\"/status\">Show the state now</a> · <a href=\"/\">Log in</a></p>\n</footer>\n</body>\n</html>\n",
     );
     page.finish()
 }
@@ -129,13 +133,13 @@ fn ports(page: &mut Html, ports: Result<&[Port], &String>) {
     page.raw("</section>\n");
 }
 
-fn certificate(page: &mut Html, fingerprint: &[u8; 32]) {
+fn certificate(page: &mut Html, fingerprint: &str) {
     page.raw(
         "<section aria-labelledby=\"certificate\">\n<h2 id=\"certificate\">Certificate</h2>\n\
-         <p>This machine made the certificate of this page itself. Its SHA-256 fingerprint is shown on the \
-         machine&#39;s screen and serial line, too: if your browser shows the same one, nobody is in between.</p>\n<p><code>",
+         <p>The SHA-256 fingerprint of this page&#39;s certificate is shown on the machine&#39;s screen and serial \
+         line, too: if your browser shows the same one, nobody is in between.</p>\n<p><code>",
     );
-    page.text(words::hexadecimal(fingerprint).to_uppercase());
+    page.text(fingerprint);
     page.raw("</code></p>\n</section>\n");
 }
 
@@ -162,6 +166,8 @@ mod tests {
             status: Ok(SystemStatus {
                 memory: (250_000, 200_000),
                 version: "1.2.3".to_owned(),
+                serial: "SECRET-SERIAL".to_owned(),
+                host_name: "SECRET-NAME".to_owned(),
                 uptime_seconds: 90_061,
                 data: DataState::Disk { device: "vda3".to_owned(), fault: None },
                 clock: ClockState::Hardware,
@@ -186,7 +192,7 @@ mod tests {
     }
 
     fn page(facts: &Facts) -> String {
-        status(facts, &[0xab; 32], "2026-11-22T11:00:00Z")
+        status(facts, "Support Appliance", "AB:CD", "2026-11-22T11:00:00Z")
     }
 
     #[test]
@@ -203,7 +209,7 @@ mod tests {
             "i6300esb",
             "10.0.1.5/24",
             "52:54:00:01:02:03",
-            "AB:AB:AB",
+            "AB:CD",
         ] {
             assert!(page.contains(shown), "{shown}");
         }

@@ -22,7 +22,7 @@ fn the_page_comes_with_all_headers_that_it_needs() {
     let page = console.page().unwrap();
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
     for header in [
-        "content-security-policy: default-src 'none'; style-src 'self'; ",
+        "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; ",
         "frame-ancestors 'none'",
         "x-content-type-options: nosniff\r\n",
         "x-frame-options: DENY\r\n",
@@ -50,30 +50,47 @@ fn what_is_no_page_is_refused_with_a_word() {
     let console = Console::start("routes", None);
     for (request, first, says) in [
         (
-            "GET /style.css HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n",
+            "GET /status.css HTTP/1.1\r\nHost: drawbridge\r\nConnection: close\r\n\r\n",
             "HTTP/1.1 200 OK",
             "color-scheme",
         ),
-        ("GET /?x=1 HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "All is well"),
+        ("GET /status?x=1 HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n", "HTTP/1.0 200 OK", "All is well"),
         (
-            "GET /admin HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n",
+            "GET /status HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 421",
+            "not known by that name",
+        ),
+        (
+            "GET /admin HTTP/1.1\r\nHost: drawbridge\r\nConnection: close\r\n\r\n",
             "HTTP/1.1 404",
             "There is no such page",
         ),
         (
-            "GET /../etc/passwd HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n",
+            "GET /../etc/passwd HTTP/1.1\r\nHost: drawbridge\r\nConnection: close\r\n\r\n",
             "HTTP/1.1 404",
             "There is no such page",
         ),
-        ("DELETE / HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n", "HTTP/1.1 405", "allow: GET, HEAD"),
-        ("OPTIONS / HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n", "HTTP/1.1 405", "allow: GET, HEAD"),
+        (
+            "DELETE / HTTP/1.1\r\nHost: drawbridge\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 405",
+            "allow: GET, HEAD",
+        ),
+        (
+            "OPTIONS / HTTP/1.1\r\nHost: drawbridge\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 405",
+            "allow: GET, HEAD",
+        ),
         ("NONSENSE\r\n\r\n", "HTTP/1.1 400", ""),
-        ("GET / HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "HTTP/1.1 400", ""),
+        (
+            "GET /status HTTP/1.1\r\nHost: drawbridge\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "HTTP/1.1 400",
+            "",
+        ),
     ] {
         let answer = console.ask(request).unwrap();
         assert!(answer.starts_with(first) && answer.contains(says), "{request} is answered with {answer}");
     }
-    let head = console.ask("HEAD / HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n").unwrap();
+    let head = console.ask("HEAD / HTTP/1.1\r\nHost: drawbridge\r\nConnection: close\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
 }
 
@@ -81,7 +98,7 @@ fn what_is_no_page_is_refused_with_a_word() {
 fn plain_http_is_told_where_the_page_is() {
     let console = Console::start("plain", None);
     let mut stream = console.tcp().unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
+    stream.write_all(b"GET /status HTTP/1.1\r\nHost: drawbridge\r\n\r\n").unwrap();
     let answer = read_all(&mut stream).unwrap();
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("https://"), "{answer}");
 }
@@ -91,7 +108,7 @@ fn a_body_of_any_length_is_not_read_and_ends_the_connection() {
     let console = Console::start("body", None);
     for length in ["Content-Length: 100000000000000", "Transfer-Encoding: chunked"] {
         let mut stream = console.tls().unwrap();
-        write!(stream, "POST / HTTP/1.1\r\nHost: d\r\n{length}\r\n\r\n").unwrap();
+        write!(stream, "POST / HTTP/1.1\r\nHost: drawbridge\r\n{length}\r\n\r\n").unwrap();
         let answer = read_all(&mut stream).unwrap();
         assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("connection: close"), "{answer}");
     }
@@ -106,7 +123,7 @@ fn a_flood_of_headers_is_refused() {
     for headers in [many, long] {
         let mut stream = console.tls().unwrap();
         // The server may have closed before all is written.
-        let _ = write!(stream, "GET / HTTP/1.1\r\nHost: d\r\n{headers}\r\n");
+        let _ = write!(stream, "GET /status HTTP/1.1\r\nHost: drawbridge\r\n{headers}\r\n");
         let answer = read_all(&mut stream).unwrap_or_default();
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
     }
@@ -147,7 +164,9 @@ fn a_client_that_is_too_slow_is_cut_off_and_a_fast_one_is_served_meanwhile() {
 fn a_connection_that_is_kept_open_ends_when_nothing_more_is_asked() {
     let console = Console::start("keep", None);
     let mut stream = console.tls().unwrap();
-    stream.write_all(b"HEAD / HTTP/1.1\r\nHost: d\r\n\r\nHEAD / HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
+    stream
+        .write_all(b"HEAD / HTTP/1.1\r\nHost: drawbridge\r\n\r\nHEAD / HTTP/1.1\r\nHost: drawbridge\r\n\r\n")
+        .unwrap();
     let begin = Instant::now();
     let answers = read_all(&mut stream).unwrap();
     assert_eq!(answers.matches("200 OK").count(), 2, "{answers}");
@@ -173,7 +192,7 @@ fn it_stops_when_it_is_told_to_and_answers_what_it_has_begun() {
     let mut console = Console::start("stop", None);
     *console.said.ports.lock().unwrap() = None;
     let mut stream = console.tls().unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
+    stream.write_all(b"GET /status HTTP/1.1\r\nHost: drawbridge\r\n\r\n").unwrap();
     std::thread::sleep(Duration::from_millis(300));
     console.tell_to_stop(10);
     let page = read_all(&mut stream).unwrap();
@@ -186,7 +205,7 @@ fn it_stops_when_it_is_told_to_and_answers_what_it_has_begun() {
 fn an_idle_connection_does_not_delay_the_end() {
     let mut console = Console::start("end", None);
     let mut idle = console.tls().unwrap();
-    idle.write_all(b"HEAD / HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
+    idle.write_all(b"HEAD / HTTP/1.1\r\nHost: drawbridge\r\n\r\n").unwrap();
     idle.read_exact(&mut [0; 15]).unwrap();
     let begin = Instant::now();
     assert!(console.stop(30).success());

@@ -1,6 +1,7 @@
 //! From the kernel's hand-over to the event loop, in this order and no other. No step here ends the boot: each either
 //! works, or the appliance comes up with less and says so.
 
+use crate::symptom::Symptom;
 use crate::watchdog::Watchdogs;
 use crate::{clock, data, failure, logs, mounts, seed};
 use drawbridge_bus::{ClockState, DataState};
@@ -14,6 +15,8 @@ pub(crate) struct Booted {
     pub(crate) clock: ClockState,
     pub(crate) data: DataState,
     pub(crate) last_failure: Option<String>,
+    /// What the kernel has said of the machine's health.
+    pub(crate) symptoms: Vec<(Symptom, String)>,
 }
 
 pub(crate) fn boot() -> Booted {
@@ -28,9 +31,7 @@ pub(crate) fn boot() -> Booted {
         File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open("/dev/kmsg");
     let mut kernel_log =
         reading.map_err(|error| log::error!("the kernel's log cannot be read: {error}")).ok();
-    if let Some(kernel_log) = &mut kernel_log {
-        logs::read_kernel(kernel_log);
-    }
+    let symptoms = kernel_log.as_mut().map(logs::read_kernel).unwrap_or_default();
     let names = watchdogs.names();
     if names.is_empty() {
         log::warn!("this machine has no watchdog: a hang will not end by itself");
@@ -58,7 +59,7 @@ pub(crate) fn boot() -> Booted {
     }
     make_bus_folder();
     mounts::seal_root();
-    Booted { watchdogs, kernel_log, clock, data, last_failure }
+    Booted { watchdogs, kernel_log, clock, data, last_failure, symptoms }
 }
 
 fn make_bus_folder() {

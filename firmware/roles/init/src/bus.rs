@@ -2,11 +2,12 @@
 
 use drawbridge_bus::frame::{Decoder, Frame, encode};
 use drawbridge_bus::server::{CONNECTIONS, caller};
-use drawbridge_bus::{Event, Reply, Request, Role, socket_path};
+use drawbridge_bus::{Event, Reply, Request, Role, receive_with, socket_path};
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 
 /// A reader that leaves more than this unread is cut off: two of the largest answers.
@@ -26,12 +27,16 @@ pub(crate) struct Asked {
     pub(crate) caller: Role,
     /// What.
     pub(crate) request: Request,
+    /// What came with it (at most [`drawbridge_bus::DESCRIPTORS_MOST`]).
+    pub(crate) descriptors: Vec<OwnedFd>,
 }
 
 struct Connection {
     stream: UnixStream,
     caller: Role,
     decoder: Decoder,
+    /// What has come with the bytes of a request that is not whole yet.
+    descriptors: Vec<OwnedFd>,
     unsent: Vec<u8>,
     /// It said [`Request::Ready`]: it gets events.
     listens: bool,
@@ -84,6 +89,7 @@ impl Bus {
                     stream,
                     caller,
                     decoder: Decoder::default(),
+                    descriptors: Vec::new(),
                     unsent: Vec::new(),
                     listens: false,
                 };
@@ -98,8 +104,8 @@ impl Bus {
         let Some(key) = token.0.checked_sub(self.first_token) else { return Vec::new() };
         let Some(connection) = self.connections.get_mut(&key) else { return Vec::new() };
         let mut asked = Vec::new();
-        let alive = connection.turn(token, registry, |caller, id, request| {
-            asked.push(Asked { connection: key, id, caller, request });
+        let alive = connection.turn(token, registry, |caller, id, request, descriptors| {
+            asked.push(Asked { connection: key, id, caller, request, descriptors });
         });
         if !alive {
             self.connections.remove(&key);
@@ -148,14 +154,19 @@ impl Bus {
 
 impl Connection {
     /// False when the connection has ended.
-    fn turn(&mut self, token: Token, registry: &Registry, mut take: impl FnMut(Role, u32, Request)) -> bool {
+    fn turn(
+        &mut self,
+        token: Token,
+        registry: &Registry,
+        mut take: impl FnMut(Role, u32, Request, Vec<OwnedFd>),
+    ) -> bool {
         if self.flush().is_err() {
             return false;
         }
         let mut buffer = [0; 4096];
         let mut read = 0;
         let open = loop {
-            match self.stream.read(&mut buffer) {
+            match receive_with(&self.stream, &mut buffer, &mut self.descriptors) {
                 Ok(0) => break false,
                 Ok(length) => {
                     self.decoder.push(&buffer[..length]);
@@ -173,7 +184,9 @@ impl Connection {
         };
         loop {
             match self.decoder.next_frame() {
-                Ok(Some(Frame::Request { id, request })) => take(self.caller, id, request),
+                Ok(Some(Frame::Request { id, request })) => {
+                    take(self.caller, id, request, std::mem::take(&mut self.descriptors));
+                }
                 Ok(None) => return open,
                 Ok(Some(_)) => return false,
                 Err(error) => {

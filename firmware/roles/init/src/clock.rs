@@ -24,6 +24,12 @@ pub(crate) fn since_boot() -> u64 {
         .map_or(0, |time| time.tv_sec().unsigned_abs() * 1000 + time.tv_nsec().unsigned_abs() / 1_000_000)
 }
 
+/// What the clock says, in milliseconds since 1970.
+pub(crate) fn now_millis() -> i64 {
+    clock_gettime(ClockId::CLOCK_REALTIME)
+        .map_or(0, |time| time.tv_sec().saturating_mul(1000).saturating_add(time.tv_nsec() / 1_000_000))
+}
+
 fn now() -> i64 {
     clock_gettime(ClockId::CLOCK_REALTIME).map_or(0, |time| time.tv_sec())
 }

@@ -14,7 +14,7 @@ use crate::devices::{DATA_PARTITION, Partition, data_partitions};
 use drawbridge_bus::{DataState, Role};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::sys::statvfs::{FsFlags, Statvfs, statvfs};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -166,9 +166,7 @@ fn try_writing(folder: &Path) -> io::Result<()> {
     if room.flags().contains(FsFlags::ST_RDONLY) {
         return Err(io::ErrorKind::ReadOnlyFilesystem.into());
     }
-    if room.blocks_available().saturating_mul(room.fragment_size()) < LEAST_FREE_BYTES
-        || room.files_available() < 16
-    {
+    if !has_room(&room) {
         return Err(io::ErrorKind::StorageFull.into());
     }
     // Written over in place, so that a boot costs one write to the journal: what is tried is the disk, and the file is
@@ -246,12 +244,27 @@ fn make_folders() {
     }
 }
 
-/// What the kernel has found wrong since the partition was mounted, as a sentence.
+/// Whether `/data` takes anything.
+pub(crate) fn can_be_written() -> bool {
+    statvfs(DATA).is_ok_and(|room| !room.flags().contains(FsFlags::ST_RDONLY) && has_room(&room))
+}
+
+fn has_room(room: &Statvfs) -> bool {
+    room.blocks_available().saturating_mul(room.fragment_size()) >= LEAST_FREE_BYTES
+        && room.files_available() >= 16
+}
+
+/// What is wrong with the partition since it was mounted, as a sentence.
 pub(crate) fn fault(device: &str) -> Option<String> {
-    let read_only = statvfs(DATA).is_ok_and(|room| room.flags().contains(FsFlags::ST_RDONLY));
-    if read_only {
+    let room = statvfs(DATA).ok();
+    if room.is_some_and(|room| room.flags().contains(FsFlags::ST_RDONLY)) {
         return Some(format!(
             "Errors on {device}: it can no longer be written. Restart, and replace the disk."
+        ));
+    }
+    if room.is_some_and(|room| !has_room(&room)) {
+        return Some(format!(
+            "The data partition {device} is full: nothing more can be kept. Use a larger disk, or write the disk image anew."
         ));
     }
     let errors = fs::read_to_string(Path::new("/sys/fs/ext4").join(device).join("errors_count")).ok()?;

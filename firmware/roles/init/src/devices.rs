@@ -35,13 +35,34 @@ pub(crate) fn data_partitions() -> Vec<Partition> {
             }
             // A partition's folder lies in its disk's.
             let disk = fs::canonicalize(entry.path()).ok()?.parent()?.to_owned();
-            let removable = fs::read_to_string(disk.join("removable")).is_ok_and(|text| text.trim() == "1");
-            let usb = disk.components().any(|part| part.as_os_str().to_string_lossy().starts_with("usb"));
-            Some(Partition { device: (*uevent.get("DEVNAME")?).to_owned(), removable: removable || usb })
+            Some(Partition { device: (*uevent.get("DEVNAME")?).to_owned(), removable: can_be_pulled(&disk) })
         })
         .collect();
     found.sort_by(|a, b| a.device.cmp(&b.device));
     found
+}
+
+/// Whether a disk, by its folder in sysfs, is a stick or the like.
+fn can_be_pulled(disk: &Path) -> bool {
+    let removable = fs::read_to_string(disk.join("removable")).is_ok_and(|text| text.trim() == "1");
+    removable || disk.components().any(|part| part.as_os_str().to_string_lossy().starts_with("usb"))
+}
+
+/// Whether a disk, or what a disk is attached to (`ata1.00`, `nvme0`), belongs to the appliance. `data` is the data partition, whose
+/// disk is known even when the kernel has given it up. The name is one of letters, digits, `.`, `-` and `_`.
+pub(crate) fn is_fixed(name: &str, data: &str) -> bool {
+    let is_controller = name.starts_with("ata")
+        || (name.starts_with("nvme") && !name.trim_start_matches("nvme").contains('n'));
+    if is_controller || data.strip_prefix(name).is_some_and(is_partition) {
+        return true;
+    }
+    fs::canonicalize(Path::new("/sys/class/block").join(name)).is_ok_and(|disk| !can_be_pulled(&disk))
+}
+
+/// Whether this is what stands behind a disk's name in a partition's: `3` of `vda3`, `p3` of `nvme0n1p3`.
+fn is_partition(rest: &str) -> bool {
+    let number = rest.strip_prefix('p').unwrap_or(rest);
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a set of keys, as sysfs writes it (64-bit words in hex, the highest first), has this key.
@@ -64,6 +85,16 @@ mod tests {
         assert!(!parse_keys("70000 0 0 0 0\n", 116));
         assert!(!parse_keys("", 116));
         assert!(!parse_keys("zz 0", 116));
+    }
+
+    #[test]
+    fn the_disk_of_the_data_partition_is_the_appliances_also_when_it_has_gone() {
+        for (name, data) in [("vda", "vda3"), ("nvme0n1", "nvme0n1p3"), ("nvme0", ""), ("ata1.00", "sda3")] {
+            assert!(is_fixed(name, data), "{name}");
+        }
+        for (name, data) in [("sdz", "vda3"), ("sd", "sda3"), ("nvme0n9", "nvme0n1p3")] {
+            assert!(!is_fixed(name, data), "{name}");
+        }
     }
 
     #[test]

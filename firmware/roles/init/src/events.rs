@@ -1,12 +1,16 @@
 //! The event loop: one thread, one place where anything is waited for. It never blocks anywhere else.
 
 use crate::boot::Booted;
+use crate::bridge::{self, Shells};
 use crate::bus::{Asked, Bus};
+use crate::news::News;
 use crate::roles::{Supervised, Tokens};
 use crate::screen::Screen;
 use crate::shutdown::{self, Shutdown, Stage};
 use crate::supervision::Due;
+use crate::symptom::Symptom;
 use crate::{buttons, clock, data, fatal, logs, watchdog};
+use drawbridge_bus::message::TIME_SERVERS_MOST;
 use drawbridge_bus::{
     Announcement, ClockCorrection, ClockState, DataState, Event, Power, Refusal, Reply, Request, Role,
     SystemStatus, server,
@@ -30,6 +34,7 @@ const LAB: Tokens = Tokens { exit: Token(3), log: Token(4) };
 const BUTTONS: usize = 10;
 const EXITS: usize = 100;
 const LOGS: usize = 200;
+const SHELLS: usize = 300;
 const CONNECTIONS: usize = 1000;
 
 /// How often the small things are looked at: the data partition's health, and every [`SAVE_EVERY`] the clock.
@@ -43,8 +48,10 @@ struct Init {
     buttons: Vec<File>,
     watchdogs: watchdog::Watchdogs,
     roles: Vec<Supervised>,
+    shells: Shells,
     bus: Option<Bus>,
     screen: Screen,
+    news: News,
     shutdown: Option<Shutdown>,
     clock: ClockState,
     data: DataState,
@@ -111,14 +118,18 @@ impl Init {
             .filter_map(|(number, role)| Supervised::new(role, tokens(number)))
             .collect();
         let now = clock::since_boot();
-        Ok(Self {
+        let mut news = News::default();
+        news.clock_found(&booted.clock, clock::now_millis());
+        let mut init = Self {
             signals,
             kernel_log: booted.kernel_log,
             buttons,
             watchdogs: booted.watchdogs,
             roles,
+            shells: Shells::new(SHELLS),
             bus,
             screen: Screen::default(),
+            news,
             shutdown: None,
             clock: booted.clock,
             data: booted.data,
@@ -126,10 +137,13 @@ impl Init {
             lab: crate::lab::Lab::from_command_line(booted.last_failure.is_some()),
             last_failure: booted.last_failure,
             feed_at: now,
-            look_at: now + LOOK_EVERY,
+            // At once: a file system that had errors before has them still.
+            look_at: now,
             save_at: now + SAVE_EVERY,
             poll,
-        })
+        };
+        init.heard_of_kernel(&booted.symptoms);
+        Ok(init)
     }
 
     /// Does what is due by the clock.
@@ -161,14 +175,43 @@ impl Init {
         }
         #[cfg(feature = "lab")]
         self.lab.act(now, &self.roles, LAB, self.poll.registry());
+        self.note_news(now);
         self.go_on_shutting_down(now);
+    }
+
+    /// Notes what has become of the roles, and lets session know when something is to be written down. What ends with the machine is
+    /// no news.
+    fn note_news(&mut self, now: u64) {
+        if self.shutdown.is_some() {
+            return;
+        }
+        for role in &self.roles {
+            self.news.role(now, role.role, &role.supervision, role.last_end());
+        }
+        if self.news.act(now)
+            && let Some(bus) = &mut self.bus
+        {
+            bus.tell(Role::Session, &Event::Happened);
+        }
+    }
+
+    /// Notes what the kernel says of the machine.
+    fn heard_of_kernel(&mut self, said: &[(Symptom, String)]) {
+        let now = clock::since_boot();
+        for (symptom, text) in said {
+            if self.news.kernel(now, symptom, text, &self.data) {
+                self.look_at = now;
+            }
+        }
     }
 
     /// The time until something is due.
     fn idle_time(&self) -> Duration {
         let roles = self.roles.iter().filter_map(|role| role.supervision.deadline());
         let shutdown = self.shutdown.as_ref().map(|shutdown| shutdown.until);
-        let mut next = roles.chain(shutdown).fold(self.feed_at.min(self.look_at).min(self.save_at), u64::min);
+        let news = self.shutdown.is_none().then(|| self.news.deadline());
+        let own = self.feed_at.min(self.look_at).min(self.save_at);
+        let mut next = roles.chain(shutdown).chain(news).fold(own, u64::min);
         #[cfg(feature = "lab")]
         {
             next = next.min(self.lab.deadline());
@@ -183,11 +226,12 @@ impl Init {
             SIGNALS => self.take_signals(),
             KERNEL_LOG => {
                 if let Some(kernel_log) = &mut self.kernel_log {
-                    logs::read_kernel(kernel_log);
+                    let said = logs::read_kernel(kernel_log);
                     // Edge-triggered: what one turn did not read is asked for again.
                     let fd = kernel_log.as_raw_fd();
                     let _ =
                         self.poll.registry().reregister(&mut SourceFd(&fd), KERNEL_LOG, Interest::READABLE);
+                    self.heard_of_kernel(&said);
                 }
             }
             BUS => {
@@ -205,7 +249,12 @@ impl Init {
                 }
             }
             Token(number) if (EXITS..LOGS).contains(&number) => self.reap(),
-            Token(number) if (LOGS..CONNECTIONS).contains(&number) => {
+            Token(number) if (SHELLS..CONNECTIONS).contains(&number) => {
+                if self.shells.hear(token, self.poll.registry()) {
+                    self.reap();
+                }
+            }
+            Token(number) if (LOGS..SHELLS).contains(&number) => {
                 let role = Role::ALL.get(number - LOGS).copied();
                 if let Some(role) = self.roles.iter_mut().find(|one| Some(one.role) == role) {
                     role.hear(self.poll.registry());
@@ -213,8 +262,8 @@ impl Init {
             }
             token => {
                 let asked = self.bus.as_mut().map(|bus| bus.turn(token, self.poll.registry()));
-                for asked in asked.unwrap_or_default() {
-                    self.answer(&asked);
+                for mut asked in asked.unwrap_or_default() {
+                    self.answer(&mut asked);
                 }
             }
         }
@@ -249,6 +298,19 @@ impl Init {
                 |role: &&mut Supervised| role.process.as_ref().is_some_and(|process| process.pid == pid);
             if let Some(role) = self.roles.iter_mut().find(of_role) {
                 role.reaped(status, self.poll.registry());
+                match role.role {
+                    // Their channels are gone.
+                    Role::Sshd => bridge::end_shells(),
+                    // Nobody is left who could say when it ends.
+                    Role::Session => self.end_bridge(),
+                    _ => {}
+                }
+                continue;
+            }
+            if let Some((id, end)) = self.shells.reaped(pid, status, self.poll.registry()) {
+                if let Some(bus) = &mut self.bus {
+                    bus.tell(Role::Sshd, &Event::ShellEnded(id, end));
+                }
                 continue;
             }
             #[cfg(feature = "lab")]
@@ -259,7 +321,7 @@ impl Init {
         }
     }
 
-    fn answer(&mut self, asked: &Asked) {
+    fn answer(&mut self, asked: &mut Asked) {
         let reply = match server::verdict(asked.caller, Role::Init, &asked.request) {
             Err(refusal) => Reply::Refused(refusal),
             Ok(()) => self.reply_to(asked),
@@ -269,7 +331,7 @@ impl Init {
         }
     }
 
-    fn reply_to(&mut self, asked: &Asked) -> Reply {
+    fn reply_to(&mut self, asked: &mut Asked) -> Reply {
         match &asked.request {
             Request::Ready => {
                 if let Some(role) = self.roles.iter_mut().find(|role| role.role == asked.caller) {
@@ -283,16 +345,23 @@ impl Init {
             }
             Request::Announce(announcement) => {
                 let of = match announcement {
-                    Announcement::CertificateFingerprint(_) => Role::Console,
+                    Announcement::CertificateFingerprint(_) | Announcement::SetupCode(_) => Role::Console,
                     Announcement::Ports(_) => Role::Network,
                 };
                 if of != asked.caller {
                     return Reply::Refused(Refusal::Forbidden);
                 }
+                if let (Announcement::Ports(ports), None) = (announcement, &self.shutdown) {
+                    self.news.ports(clock::since_boot(), ports);
+                }
                 self.screen.announced(announcement.clone());
                 Reply::Done
             }
             Request::Status => Reply::Status(Box::new(self.status())),
+            Request::Happened { kept } => {
+                let (happened, last) = self.news.take(*kept);
+                Reply::Happened(happened, last)
+            }
             Request::Log { after, most } => Reply::Log(logs::after(*after, *most)),
             Request::Power(power) => {
                 self.end(*power, &format!("The {} role asked for it.", asked.caller));
@@ -313,22 +382,77 @@ impl Init {
                     Reply::Refused(Refusal::NotNow)
                 }
             },
-            Request::Ports
-            | Request::Network
-            | Request::NetworkSettings
-            | Request::ChangeNetwork(_)
-            | Request::ConfirmNetwork(_)
-            | Request::RevertNetwork(_)
-            | Request::Resolve { .. } => Reply::Refused(Refusal::NotMine),
+            Request::Run(role) => self.run_on_demand(*role),
+            Request::EndBridge => {
+                self.end_bridge();
+                Reply::Done
+            }
+            Request::ReloadService => {
+                log::info!(
+                    "the {} role asked for the remote-support service to be started anew",
+                    asked.caller
+                );
+                self.end_bridge();
+                for role in self.roles.iter_mut().filter(|one| one.role == Role::Session) {
+                    role.supervision.ends_by_order();
+                    role.kill();
+                }
+                Reply::Done
+            }
+            Request::Leftovers => {
+                // What could not be emptied in one go.
+                bridge::empty_folder();
+                let left = bridge::leftovers();
+                #[cfg(feature = "lab")]
+                let left = self.lab.leave(left);
+                Reply::Leftovers(left)
+            }
+            Request::StartShell(order) => {
+                let descriptors = std::mem::take(&mut asked.descriptors);
+                if self.shutdown.is_some() {
+                    return Reply::Refused(Refusal::NotNow);
+                }
+                match self.shells.start(order, descriptors, self.poll.registry()) {
+                    Ok(id) => Reply::ShellStarted(id),
+                    Err(error) => {
+                        log::warn!("a shell could not be started: {error}");
+                        Reply::Refused(Refusal::NotNow)
+                    }
+                }
+            }
+            Request::SignalShell(id, signal) => {
+                self.shells.signal(*id, *signal);
+                Reply::Done
+            }
+            _ => Reply::Refused(Refusal::NotMine),
         }
     }
 
+    fn end_bridge(&mut self) {
+        bridge::end_shells();
+        self.roles.iter_mut().for_each(Supervised::rest);
+        bridge::empty_folder();
+    }
+
+    fn run_on_demand(&mut self, role: Role) -> Reply {
+        if self.shutdown.is_some() {
+            return Reply::Refused(Refusal::NotNow);
+        }
+        let found = self.roles.iter_mut().find(|one| one.role == role);
+        if found.is_some_and(Supervised::wake) { Reply::Done } else { Reply::Refused(Refusal::NotNow) }
+    }
+
     fn correct_clock(&mut self, correction: &ClockCorrection) -> Reply {
+        let before = clock::now_millis();
         match clock::correct_by_network(correction) {
             Ok(state) => {
                 // Each correction of a running clock is small and no news; one that sets it is.
                 let news = !matches!(self.clock, ClockState::Synchronised { .. }) || clock::sets(correction);
                 self.clock = state;
+                if clock::sets(correction) {
+                    let most = correction.servers.len().min(TIME_SERVERS_MOST);
+                    self.news.clock_set(before, clock::now_millis(), &correction.servers[..most]);
+                }
                 if news {
                     log::info!("{}", clock::sentence(&self.clock));
                     if let Err(error) = clock::save(&data::own_folder()) {
@@ -347,6 +471,9 @@ impl Init {
     fn status(&self) -> SystemStatus {
         SystemStatus {
             version: crate::VERSION.to_owned(),
+            serial: bridge::serial_number(),
+            host_name: nix::unistd::gethostname()
+                .map_or_else(|_| String::new(), |name| name.display().to_string()),
             uptime_seconds: clock::since_boot() / 1000,
             data: self.data.clone(),
             clock: self.clock.clone(),
@@ -367,6 +494,7 @@ impl Init {
             }
             *fault = found;
         }
+        self.news.data(clock::since_boot(), &self.data);
     }
 
     /// Begins the orderly end, once.
@@ -376,6 +504,7 @@ impl Init {
         }
         log::info!("{why} Everything is ended in order.");
         self.shutdown = Some(Shutdown::new(power, clock::since_boot()));
+        bridge::end_shells();
         for role in &mut self.roles {
             role.supervision.stop(role.process.is_some());
             if let Some(bus) = &mut self.bus {
@@ -385,7 +514,7 @@ impl Init {
     }
 
     fn go_on_shutting_down(&mut self, now: u64) {
-        let left = self.roles.iter().any(|role| role.process.is_some());
+        let left = self.roles.iter().any(|role| role.process.is_some()) || !self.shells.is_empty();
         let Some(shutdown) = &mut self.shutdown else { return };
         let power = shutdown.power;
         match shutdown.advance(now, left) {

@@ -37,6 +37,12 @@ pub(crate) fn memory_kib(name: &str) -> u64 {
     bytes.and_then(|bytes| bytes.trim().parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
+/// How many processes and threads' leaders the group has; 0 when the kernel does not say.
+pub(crate) fn processes(name: &str) -> u32 {
+    let text = fs::read_to_string(folder(name).join("cgroup.procs")).unwrap_or_default();
+    u32::try_from(text.lines().count()).unwrap_or(u32::MAX)
+}
+
 /// Ends every process of the group at once (KILL), those that the role has started included.
 pub(crate) fn kill(name: &str) {
     if let Err(error) = fs::write(folder(name).join("cgroup.kill"), "1") {

@@ -5,13 +5,17 @@
 //! - `init-panic@S`, `init-abort@S`, `init-hang@S`: init panics, dies, or stops turning;
 //! - `kill:ROLE@S`: the role gets KILL;
 //! - `dies:ROLE`: the role gets KILL whenever it runs;
-//! - `bus`: whoever is at the second serial line may ask what the console may ask (see `gateway`);
+//! - `bus`: whoever is at the second serial line may ask what the console may ask, and have a role killed at the moment of his
+//!   choice (see `gateway`);
 //! - `measure@S`: for a minute from then on, memory in use, context switches and interrupts are counted and logged;
+//! - `stuck@S`: whatever is left of a bridge, one process more is said to be, for S seconds from the first time that
+//!   somebody asks;
 //! - `attempts:ROLE@S`: each of [`ATTEMPTS`] is tried, one process each, in the role's own sandbox, and how it ended is
 //!   logged.
 
 use crate::roles::{Process, Supervised, Tokens, start};
-use crate::{clock, logs, table};
+use crate::{bridge, clock, logs, table};
+use drawbridge_bus::support::Leftovers;
 use drawbridge_bus::{Level, Role, RoleState};
 use mio::Registry;
 use nix::sys::signal::Signal;
@@ -34,6 +38,7 @@ enum Fault {
     Dies(Role),
     Attempts(Role),
     Bus,
+    Stuck,
     Measure,
     Measured(Counts),
 }
@@ -65,6 +70,9 @@ pub(crate) struct Lab {
     faults: Vec<(u64, Fault)>,
     attempts: VecDeque<(Role, &'static str)>,
     running: Option<(Role, &'static str, Process)>,
+    /// What is said to be left of a bridge: for so many milliseconds, and since when.
+    stuck: Option<u64>,
+    stuck_since: Option<u64>,
 }
 
 /// Reads the faults out of a kernel command line; what is none is passed over.
@@ -81,6 +89,7 @@ fn parse(command_line: &str) -> Vec<(u64, Fault)> {
             ("dies", Some(role)) => Fault::Dies(role),
             ("attempts", Some(role)) => Fault::Attempts(role),
             ("bus", _) => Fault::Bus,
+            ("stuck", _) => Fault::Stuck,
             ("measure", _) => Fault::Measure,
             _ => return None,
         };
@@ -95,7 +104,21 @@ impl Lab {
         let command_line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
         let mut faults = parse(&command_line);
         faults.retain(|(_, fault)| !failed || *fault == Fault::Bus);
-        Self { faults, ..Self::default() }
+        // Nothing that is done at a time.
+        let stuck = faults.iter().find(|(_, fault)| *fault == Fault::Stuck).map(|(length, _)| *length);
+        faults.retain(|(_, fault)| *fault != Fault::Stuck);
+        Self { faults, stuck, ..Self::default() }
+    }
+
+    /// Adds a process to what is left, for as long as was asked for.
+    pub(crate) fn leave(&mut self, mut left: Leftovers) -> Leftovers {
+        let now = clock::since_boot();
+        if let Some(length) = self.stuck
+            && now < self.stuck_since.get_or_insert(now).saturating_add(length)
+        {
+            left.processes = left.processes.saturating_add(1);
+        }
+        left
     }
 
     pub(crate) fn deadline(&self) -> u64 {
@@ -109,8 +132,10 @@ impl Lab {
     pub(crate) fn act(&mut self, now: u64, roles: &[Supervised], tokens: Tokens, registry: &Registry) {
         let process =
             |role: Role| roles.iter().find(|one| one.role == role).and_then(|one| one.process.as_ref());
-        if self.since.is_none() && roles.iter().all(|role| role.supervision.state(now) == RoleState::Running)
-        {
+        let settled = |role: &Supervised| {
+            matches!(role.supervision.state(now), RoleState::Running | RoleState::Dormant)
+        };
+        if self.since.is_none() && roles.iter().all(settled) {
             self.since = Some(now);
         }
         let Some(since) = self.since else { return };
@@ -129,13 +154,22 @@ impl Lab {
                 }
                 Fault::Kill(role) => {
                     log::warn!("lab: KILL for {role}");
-                    process(*role).inspect(|process| process.signal(Signal::SIGKILL));
+                    if *role == Role::Shell {
+                        // Init keeps no one process of it.
+                        bridge::end_shells();
+                    } else {
+                        process(*role).inspect(|process| process.signal(Signal::SIGKILL));
+                    }
                 }
                 Fault::Dies(role) => {
                     process(*role).inspect(|process| process.signal(Signal::SIGKILL));
                     self.faults.push((at, fault));
                 }
+                // Not in an orderly end, in which the console's has taken the gateway along.
+                Fault::Bus if roles.iter().any(|role| role.supervision.state(now) == RoleState::Stopped) => {}
                 Fault::Bus => self.open_gateway(tokens, registry),
+                // Taken out at the start.
+                Fault::Stuck => {}
                 Fault::Measure => self.faults.push((at + 60_000, Fault::Measured(Counts::now()))),
                 Fault::Measured(before) => {
                     let after = Counts::now();
@@ -184,9 +218,17 @@ impl Lab {
     }
 
     pub(crate) fn hear(&mut self) {
-        if let Some((role, _, process)) = &mut self.running {
-            process.hear(role.name());
-        }
+        let Some((role, name, process)) = &mut self.running else { return };
+        let is_gateway = *name == gateway::ARGUMENT;
+        let mut orders = Vec::new();
+        process.hear_each(|level, text| match gateway::Kill::heard(text).filter(|_| is_gateway) {
+            Some(order) => orders.push(order),
+            None => logs::line(role.name(), level, text),
+        });
+        let after = clock::since_boot().saturating_sub(self.since.unwrap_or(0));
+        self.faults.extend(
+            orders.into_iter().map(|order| (after.saturating_add(order.after), Fault::Kill(order.kill))),
+        );
     }
 
     pub(crate) fn reaped(&mut self, pid: u32, status: WaitStatus, registry: &Registry) -> bool {
@@ -195,6 +237,11 @@ impl Lab {
             return false;
         };
         process.close(role.name(), registry);
+        if name == gateway::ARGUMENT && matches!(status, WaitStatus::Signaled(..)) {
+            // It is of the console's control group, and ends with a console that was killed.
+            self.faults.push((0, Fault::Bus));
+            return true;
+        }
         let how = match status {
             WaitStatus::Exited(_, code) => match attempts::outcome(code) {
                 Some(outcome) => outcome,

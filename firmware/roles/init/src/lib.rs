@@ -5,6 +5,7 @@
 //! less and says so, or it is [`fatal`]: a record that survives, then a restart.
 
 mod boot;
+mod bridge;
 mod bus;
 mod buttons;
 mod clock;
@@ -16,15 +17,18 @@ mod groups;
 pub mod kmsg;
 #[cfg(feature = "lab")]
 pub mod lab;
+mod ledger;
 mod loglines;
 mod logs;
 mod memory;
 mod mounts;
+mod news;
 mod roles;
 mod screen;
 mod seed;
 mod shutdown;
 mod supervision;
+pub mod symptom;
 mod sys;
 pub mod table;
 mod watchdog;

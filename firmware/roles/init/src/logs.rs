@@ -1,6 +1,7 @@
 //! The log: a bounded ring of lines in memory, and each line to the kernel's log, from where it reaches serial line and
 //! screen. It never writes to a disk.
 
+use crate::symptom::{self, Symptom};
 use drawbridge_bus::logger::clean;
 use drawbridge_bus::message::{LOG_LINES_A_REPLY, LogLine};
 use drawbridge_bus::{Level, Role};
@@ -63,26 +64,43 @@ pub(crate) fn line(source: &str, level: Level, text: &str) {
     push(&mut log, source, level, crate::clock::since_boot(), text);
 }
 
-/// Takes the kernel's own records that have come since the last call. The kernel's log is opened non-blocking.
-pub(crate) fn read_kernel(kernel: &mut File) {
+/// Shows a line on serial line and screen, and keeps it nowhere that another role could read.
+pub(crate) fn show(text: &str) {
+    let text = clean(text);
+    if let Ok(mut log) = LOG.lock()
+        && let Some(kernel) = &mut log.kernel
+    {
+        // Facility "user", as all that processes write: the ring takes the kernel's own only.
+        let _ = kernel
+            .write_all(format!("<{}>{}: {text}\n", Level::Info.severity(), Role::Init.name()).as_bytes());
+    }
+}
+
+/// Takes the kernel's own records that have come since the last call, and gives what they say of the machine's health, each with its
+/// text. The kernel's log is opened non-blocking.
+pub(crate) fn read_kernel(kernel: &mut File) -> Vec<(Symptom, String)> {
     let mut buffer = [0; 4096];
+    let mut found = Vec::new();
     // At most this many at a time: a kernel that floods its log does not keep init from its other work.
     for _ in 0..256 {
         match kernel.read(&mut buffer) {
             Ok(length) => {
                 let Some(record) = crate::kmsg::parse(&buffer[..length]) else { continue };
                 // What has another facility was written by a process, most of it by `line` above.
-                if record.facility == 0
-                    && let Ok(mut log) = LOG.lock()
-                {
+                if record.facility != 0 {
+                    continue;
+                }
+                found.extend(symptom::classify(&record.text).map(|symptom| (symptom, record.text.clone())));
+                if let Ok(mut log) = LOG.lock() {
                     push(&mut log, "kernel", record.level, record.microseconds / 1000, record.text);
                 }
             }
             // The oldest records were overwritten before they were read: go on with what is there.
             Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
-            Err(_) => return,
+            Err(_) => break,
         }
     }
+    found
 }
 
 fn push(log: &mut Log, source: &str, level: Level, milliseconds: u64, text: String) {

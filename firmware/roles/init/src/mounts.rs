@@ -1,5 +1,6 @@
 //! The file systems that the kernel itself provides. It never mounts a disk.
 
+use drawbridge_bus::Role;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket};
@@ -22,14 +23,27 @@ pub(crate) fn mount_devices() {
 /// The rest. What cannot be mounted is logged, and missed where it is needed.
 pub(crate) fn mount_rest() {
     // hidepid: a role sees no process but its own.
-    let table: [(&str, &str, MsFlags, &str); 6] = [
+    let table: [(&str, &str, MsFlags, &str); 7] = [
         ("proc", "/proc", NOTHING_SPECIAL, "hidepid=invisible"),
         ("sysfs", "/sys", NOTHING_SPECIAL, ""),
         ("tmpfs", "/run", NOTHING_SPECIAL, "mode=0755,size=1m,nr_inodes=256"),
         ("tmpfs", "/tmp", NOTHING_SPECIAL, "mode=0700,size=64k,nr_inodes=16"),
+        // Terminals of engineers. Each is its maker's, who hands its other end over open: nobody opens one by its name.
+        (
+            "devpts",
+            "/dev/pts",
+            MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC),
+            "mode=0600,ptmxmode=0666,max=64",
+        ),
         ("cgroup2", "/sys/fs/cgroup", NOTHING_SPECIAL, ""),
         ("pstore", "/sys/fs/pstore", NOTHING_SPECIAL, ""),
     ];
+    // devtmpfs has no place for it.
+    if let Err(error) = fs::create_dir("/dev/pts")
+        && error.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        log::error!("cannot make /dev/pts: {error}");
+    }
     for (kind, target, flags, options) in table {
         if let Err(error) = mount(Some(kind), target, Some(kind), flags, Some(options)) {
             log::error!("cannot mount {target}: {error}");
@@ -45,8 +59,10 @@ pub(crate) fn seal_root() {
     }
 }
 
-/// Settings of the kernel that are no build options. Each hides something that only helps an attacker.
+/// Settings of the kernel that are no build options. Each but the last three hides something that only helps an attacker.
 pub(crate) fn set_kernel() {
+    // An engineer's shell may send echo requests, and nothing else that TCP and UDP are not; by itself nobody may.
+    let pings = format!("{0} {0}", Role::Shell.uid());
     for (name, value) in [
         ("kernel/kptr_restrict", "2"),
         ("kernel/dmesg_restrict", "1"),
@@ -61,6 +77,7 @@ pub(crate) fn set_kernel() {
         ("kernel/printk_devkmsg", "on"),
         // Init's lines of severity 6 are shown on serial line and screen.
         ("kernel/printk", "7"),
+        ("net/ipv4/ping_group_range", &pings),
     ] {
         if let Err(error) = fs::write(format!("/proc/sys/{name}"), value) {
             log::warn!("cannot set {name}: {error}");

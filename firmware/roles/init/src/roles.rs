@@ -2,7 +2,7 @@
 
 use crate::supervision::Supervision;
 use crate::{groups, loglines::Lines, logs, sys, table};
-use drawbridge_bus::{LISTENER, Role, RoleState, RoleStatus};
+use drawbridge_bus::{LISTENER, Level, Role, RoleState, RoleStatus, Runs};
 use drawbridge_sandbox::{Profile, enclose, join_group};
 use mio::unix::SourceFd;
 use mio::unix::pipe::Receiver;
@@ -69,11 +69,17 @@ impl Supervised {
     pub(crate) fn new(role: Role, tokens: Tokens) -> Option<Self> {
         let profile = table::profile(role)?;
         groups::make(profile);
+        let supervision = match role.runs() {
+            Runs::Always => Supervision::new(crate::clock::since_boot()),
+            Runs::OnDemand => Supervision::dormant(),
+            // Init keeps no one process of it.
+            Runs::PerChannel => return None,
+        };
         match crate::bus::bind(role) {
             Ok(listener) => Some(Self {
                 role,
                 profile,
-                supervision: Supervision::new(crate::clock::since_boot()),
+                supervision,
                 process: None,
                 listener,
                 last_end: String::new(),
@@ -98,11 +104,25 @@ impl Supervised {
 
     /// Reads what it wrote to its log.
     pub(crate) fn hear(&mut self, registry: &Registry) {
-        let Some(process) = &mut self.process else { return };
-        if process.hear(self.role.name())
-            && let Err(error) = registry.reregister(&mut process.log, self.tokens.log, Interest::READABLE)
-        {
-            log::error!("the log of {} can no longer be read: {error}", self.role);
+        if let Some(process) = &mut self.process {
+            process.hear_all(self.role.name(), self.tokens, registry);
+        }
+    }
+
+    /// Starts a role that runs on demand; false when what was left of an earlier run is still ending.
+    pub(crate) fn wake(&mut self) -> bool {
+        if self.role.runs() != Runs::OnDemand || self.process.is_some() {
+            return false;
+        }
+        self.supervision.wake(crate::clock::since_boot());
+        true
+    }
+
+    /// Ends a role that runs on demand, at once.
+    pub(crate) fn rest(&mut self) {
+        if self.role.runs() == Runs::OnDemand {
+            self.supervision.rest();
+            self.kill();
         }
     }
 
@@ -113,13 +133,17 @@ impl Supervised {
         }
         // What it has started, if it ever could, ends with it.
         groups::kill(self.profile.name);
+        if self.role.runs() == Runs::OnDemand && matches!(status, WaitStatus::Exited(_, 0)) {
+            // It has done what it was started for.
+            self.supervision.rest();
+        }
         self.has_ended(&sentence(status));
     }
 
     fn has_ended(&mut self, how: &str) {
         how.clone_into(&mut self.last_end);
         let failed = self.supervision.ended(crate::clock::since_boot());
-        if self.supervision.state(0) == RoleState::Stopped {
+        if matches!(self.supervision.state(0), RoleState::Stopped | RoleState::Dormant) {
             log::info!("the {} role {how}", self.role);
         } else if failed {
             log::error!("the {} role {how}; it has FAILED: too many ends in a short time", self.role);
@@ -136,6 +160,11 @@ impl Supervised {
         }
     }
 
+    /// How it last ended, as the rest of a sentence.
+    pub(crate) fn last_end(&self) -> &str {
+        &self.last_end
+    }
+
     /// Its line in the system's status.
     pub(crate) fn status(&self) -> RoleStatus {
         RoleStatus {
@@ -150,8 +179,22 @@ impl Supervised {
 }
 
 impl Process {
+    /// Reads its log, and what one turn leaves by another.
+    pub(crate) fn hear_all(&mut self, source: &str, tokens: Tokens, registry: &Registry) {
+        if self.hear(source)
+            && let Err(error) = registry.reregister(&mut self.log, tokens.log, Interest::READABLE)
+        {
+            log::error!("the log of {source} can no longer be read: {error}");
+        }
+    }
+
     /// Reads its log; true when there may be more than one turn reads.
     pub(crate) fn hear(&mut self, source: &str) -> bool {
+        self.hear_each(|level, text| logs::line(source, level, text))
+    }
+
+    /// Reads its log, a line at a time.
+    pub(crate) fn hear_each(&mut self, mut heard: impl FnMut(Level, &str)) -> bool {
         let mut buffer = [0; 4096];
         let mut read = 0;
         while read < TURN_BYTES {
@@ -160,7 +203,7 @@ impl Process {
                 Ok(length) => {
                     read += length;
                     let now = crate::clock::since_boot();
-                    self.lines.push(&buffer[..length], now, |level, text| logs::line(source, level, &text));
+                    self.lines.push(&buffer[..length], now, |level, text| heard(level, &text));
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return false,
@@ -178,6 +221,14 @@ impl Process {
     }
 }
 
+/// What a process of somebody else's has as its input, output and errors.
+pub(crate) struct Outfit {
+    /// One terminal, or the three apart.
+    pub(crate) stdio: Vec<OwnedFd>,
+    /// What its environment has in it.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
 /// Starts the binary with these arguments in a role's sandbox. What it inherits it finds as descriptor [`LISTENER`].
 pub(crate) fn start(
     profile: &'static Profile,
@@ -186,26 +237,61 @@ pub(crate) fn start(
     tokens: Tokens,
     registry: &Registry,
 ) -> io::Result<Process> {
-    let (sender, mut receiver) = mio::unix::pipe::new()?;
+    let (sender, receiver) = log_pipe()?;
+    let mut command = Command::new(BINARY);
+    command.env_clear().stdin(Stdio::null()).stdout(sender.try_clone()?).stderr(sender);
+    let listening = inherited.map(|fd| fd.as_raw_fd());
+    let prepare = move || listening.map_or(Ok(()), |fd| sys::place_descriptor(fd, LISTENER));
+    launch(profile, arguments, command, prepare, receiver, tokens, registry)
+}
+
+/// Starts the binary for an engineer's channel: its input, output and errors are his, and its log is descriptor [`LISTENER`].
+pub(crate) fn start_for(
+    profile: &'static Profile,
+    arguments: &[&str],
+    outfit: Outfit,
+    tokens: Tokens,
+    registry: &Registry,
+) -> io::Result<Process> {
+    let (sender, receiver) = log_pipe()?;
+    let mut command = Command::new(BINARY);
+    command.env_clear().envs(outfit.environment);
+    let mut stdio = outfit.stdio.into_iter();
+    let (input, output, errors, terminal) = match (stdio.next(), stdio.next(), stdio.next()) {
+        (Some(terminal), None, None) => (terminal.try_clone()?, terminal.try_clone()?, terminal, true),
+        (Some(input), Some(output), Some(errors)) => (input, output, errors, false),
+        _ => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
+    };
+    command.stdin(input).stdout(output).stderr(errors);
+    let prepare = move || {
+        sys::place_descriptor(sender.as_raw_fd(), LISTENER)?;
+        if terminal { sys::take_terminal() } else { Ok(()) }
+    };
+    launch(profile, arguments, command, prepare, receiver, tokens, registry)
+}
+
+fn log_pipe() -> io::Result<(OwnedFd, Receiver)> {
+    let (sender, receiver) = mio::unix::pipe::new()?;
     // The role's end blocks: a role that logs too fast is slowed, and loses no line by that.
     sender.set_nonblocking(false)?;
-    let output = OwnedFd::from(sender);
-    let mut command = Command::new(BINARY);
-    command
-        .arg0(profile.name)
-        .args(arguments)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output);
-    let listening = inherited.map(|fd| fd.as_raw_fd());
+    Ok((OwnedFd::from(sender), receiver))
+}
+
+/// Starts `command`, whose input, output and errors are set. `prepare` runs in the child, in a session of its own.
+fn launch(
+    profile: &'static Profile,
+    arguments: &[&str],
+    mut command: Command,
+    prepare: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+    mut receiver: Receiver,
+    tokens: Tokens,
+    registry: &Registry,
+) -> io::Result<Process> {
+    command.arg0(profile.name).args(arguments).current_dir("/");
     let group = groups::folder(profile.name);
     let pid = sys::spawn(command, move || {
-        if let Some(listening) = listening {
-            sys::place_descriptor(listening, LISTENER)?;
-        }
-        // Standard error is the log already; the reason would not fit through the exec's own error number.
+        prepare()?;
+        // Standard error is the log already, or an engineer's; the reason would not fit through the exec's own error number.
         join_group(&group).and_then(|()| enclose(profile)).map_err(|error| {
             let _ = writeln!(io::stderr(), "<3>{error}");
             io::Error::from_raw_os_error(libc::EPERM)

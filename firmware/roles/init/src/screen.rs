@@ -1,6 +1,8 @@
 //! What a person at the machine is told: lines on serial line and screen whenever something to tell has changed. It never
 //! asks for anything.
 
+use crate::logs;
+use drawbridge_bus::message::SetupCode;
 use drawbridge_bus::{Announcement, Port};
 use drawbridge_settings::network::PortRole;
 use std::net::IpAddr;
@@ -13,6 +15,7 @@ const CONSOLE_PORT: u16 = 9000;
 pub(crate) struct Screen {
     fingerprint: Option<[u8; 32]>,
     ports: Vec<Port>,
+    code: Option<SetupCode>,
     told: Vec<String>,
 }
 
@@ -22,6 +25,14 @@ impl Screen {
         match announcement {
             Announcement::CertificateFingerprint(fingerprint) => self.fingerprint = Some(fingerprint),
             Announcement::Ports(ports) => self.ports = ports,
+            Announcement::SetupCode(code) => {
+                let changed = self.code.as_ref() != Some(&code);
+                self.code = Some(code);
+                if changed {
+                    self.tell_code();
+                }
+                return;
+            }
         }
         let lines = self.lines();
         // All of them again when one has changed: what belongs together stands together on a screen that scrolls.
@@ -30,6 +41,15 @@ impl Screen {
                 log::info!("{line}");
             }
             self.told = lines;
+            self.tell_code();
+        }
+    }
+
+    /// To whoever stands at the machine, and to no log: an engineer reads the log, and is not the one who sets the array.
+    fn tell_code(&self) {
+        let Some(code) = self.code.as_ref().filter(|code| !code.0.is_empty()) else { return };
+        if !self.told.is_empty() {
+            logs::show(&format!("The console asks for this set-up code: {}", code.0));
         }
     }
 

@@ -9,6 +9,8 @@
 //!                          │ too often
 //!                          ▼         once in a while
 //!                        Failed ─────────────────────► Starting
+//!
+//!  Dormant ── wanted ──► Waiting;  any ── not wanted any more, or done ──► Dormant: roles that run on demand only
 //! ```
 
 use drawbridge_bus::RoleState;
@@ -35,16 +37,27 @@ pub(crate) struct Supervision {
     ends: VecDeque<u64>,
     /// How often it was started.
     pub(crate) starts: u32,
+    /// How often it has ended, when nobody had wanted it.
+    pub(crate) deaths: u32,
+    by_order: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    Waiting { until: u64 },
-    Failed { until: u64 },
-    Starting { since: u64 },
+    Waiting {
+        until: u64,
+    },
+    Failed {
+        until: u64,
+    },
+    Starting {
+        since: u64,
+    },
     Running,
     Stopping,
     Stopped,
+    /// Runs on demand, and nobody wants it; its process may be on its way out.
+    Dormant,
 }
 
 /// What is to be done now.
@@ -59,13 +72,46 @@ pub(crate) enum Due {
 impl Supervision {
     /// A role that is to be started at once.
     pub(crate) fn new(now: u64) -> Self {
-        Self { phase: Phase::Waiting { until: now }, delay: FIRST_DELAY, ends: VecDeque::new(), starts: 0 }
+        Self {
+            phase: Phase::Waiting { until: now },
+            delay: FIRST_DELAY,
+            ends: VecDeque::new(),
+            starts: 0,
+            deaths: 0,
+            by_order: false,
+        }
+    }
+
+    /// A role that is started when somebody asks for it.
+    pub(crate) fn dormant() -> Self {
+        Self { phase: Phase::Dormant, ..Self::new(0) }
+    }
+
+    /// A dormant role is to be started at once, as if it had never ended.
+    pub(crate) fn wake(&mut self, now: u64) {
+        if self.phase == Phase::Dormant {
+            self.phase = Phase::Waiting { until: now };
+            self.delay = FIRST_DELAY;
+            self.ends.clear();
+        }
+    }
+
+    /// A role that runs on demand is not wanted any more, or has done what it was started for.
+    pub(crate) fn rest(&mut self) {
+        if !matches!(self.phase, Phase::Stopping | Phase::Stopped) {
+            self.phase = Phase::Dormant;
+        }
     }
 
     /// Its process was started.
     pub(crate) fn started(&mut self, now: u64) {
         self.starts = self.starts.saturating_add(1);
         self.phase = Phase::Starting { since: now };
+    }
+
+    /// It is about to be ended and started anew, because somebody wants that.
+    pub(crate) fn ends_by_order(&mut self) {
+        self.by_order = matches!(self.phase, Phase::Starting { .. } | Phase::Running);
     }
 
     /// It says that it serves.
@@ -80,6 +126,12 @@ impl Supervision {
         if matches!(self.phase, Phase::Stopping | Phase::Stopped) {
             self.phase = Phase::Stopped;
             return false;
+        }
+        if self.phase == Phase::Dormant {
+            return false;
+        }
+        if !std::mem::take(&mut self.by_order) {
+            self.deaths = self.deaths.saturating_add(1);
         }
         let lately = now.saturating_sub(LATELY);
         while self.ends.front().is_some_and(|end| *end < lately) {
@@ -119,7 +171,7 @@ impl Supervision {
         match self.phase {
             Phase::Waiting { until } | Phase::Failed { until } => Some(until),
             Phase::Starting { since } => Some(since + READY_WITHIN),
-            Phase::Running | Phase::Stopping | Phase::Stopped => None,
+            Phase::Running | Phase::Stopping | Phase::Stopped | Phase::Dormant => None,
         }
     }
 
@@ -134,6 +186,7 @@ impl Supervision {
             Phase::Running => RoleState::Running,
             Phase::Stopping => RoleState::Stopping,
             Phase::Stopped => RoleState::Stopped,
+            Phase::Dormant => RoleState::Dormant,
         }
     }
 }
@@ -181,6 +234,21 @@ mod tests {
         supervision.started(10);
         assert_eq!(supervision.due(10), None);
         assert_eq!(supervision.due(10 + READY_WITHIN), Some(Due::Kill));
+    }
+
+    #[test]
+    fn one_on_demand_runs_when_it_is_wanted_and_rests_when_it_is_not() {
+        let mut supervision = Supervision::dormant();
+        assert_eq!((supervision.due(u64::MAX), supervision.deadline()), (None, None));
+        supervision.wake(5);
+        assert_eq!(supervision.due(5), Some(Due::Start));
+        assert!(!run(&mut supervision, 5, 10));
+        // It died while it was wanted: it comes back.
+        assert_eq!(supervision.deadline(), Some(110));
+        supervision.started(110);
+        supervision.rest();
+        assert!(!supervision.ended(120));
+        assert_eq!((supervision.state(120), supervision.deadline()), (RoleState::Dormant, None));
     }
 
     #[test]

@@ -51,6 +51,18 @@ pub(crate) fn place_descriptor(from: i32, to: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Makes the calling process, a child before its exec, the leader of a session of its own, whose terminal is its standard input.
+pub(crate) fn take_terminal() -> io::Result<()> {
+    // SAFETY: plain numbers; only the calling process is changed.
+    let result = unsafe { libc::setsid() };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: as above; 0 stands for "do not take it away from another session".
+    let result = unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// The requests of `ioctl` that init uses, each a small wrapper around one macro of nix.
 pub(crate) mod ioctl {
     use super::{File, io};

@@ -172,6 +172,7 @@ async fn answer(
         Request::ConfirmNetwork(id) => {
             return done(orders.give(|answer| Order::Confirm(id, answer)).await);
         }
+        Request::BridgeBarred(barred) => return done(orders.give(|answer| Order::Bar(barred, answer)).await),
         Request::RevertNetwork(id) => return done(orders.give(|answer| Order::Revert(id, answer)).await),
         Request::Resolve { name, interface } => {
             // By the settings' name: the kernel's is nobody's business.
@@ -214,7 +215,7 @@ async fn with_init(
     loop {
         tokio::select! {
             event = init.event() => {
-                let Event::Stop { .. } = event?;
+                let Event::Stop { .. } = event? else { continue };
                 // What the leases have set stays: either the machine ends, or the role comes back and takes it over.
                 return Ok(());
             }

@@ -16,6 +16,8 @@ pub(crate) enum Order {
     Change(Box<NetworkSettings>, oneshot::Sender<Result<PendingChange, Vec<FieldError>>>),
     Confirm(ChangeId, oneshot::Sender<bool>),
     Revert(ChangeId, oneshot::Sender<bool>),
+    /// Nothing of the bridge's may leave, or it may again.
+    Bar(bool, oneshot::Sender<bool>),
 }
 
 /// The loop's end, and the bus's.

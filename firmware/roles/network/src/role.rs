@@ -18,7 +18,7 @@ use crate::ports::{Difference, Kind, Link, Table};
 use crate::rdnss::Advertised;
 use crate::wanted::{Learned, Wanted};
 use crate::{arrange, dhcp_server, sysctl, system};
-use drawbridge_bus::{ChangeId, NetworkStatus, PendingChange, Port};
+use drawbridge_bus::{ChangeId, NetworkStatus, PendingChange, Port, Role};
 use drawbridge_filter::{Filter, FilterError, Policy, PortPolicy};
 use drawbridge_settings::FieldError;
 use drawbridge_settings::network::{Ipv4, Ipv6, MacAddress, NetworkSettings, PortRole};
@@ -27,6 +27,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+
+/// Whose sockets are the bridge's.
+const BRIDGE: [Role; 3] = [Role::Tunnel, Role::Sshd, Role::Shell];
 
 /// The wait before something that failed is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -64,6 +67,8 @@ pub(crate) struct Network {
     advertisements: Advertisements,
     filter: Filter,
     policy: Option<Policy>,
+    /// The bridge could not be closed: uplinks are down, and what is left of it may send nothing by any other port.
+    barred: bool,
     talked_to: BTreeMap<u32, Vec<IpAddr>>,
     keep: Keep,
     commit: Commit,
@@ -94,6 +99,9 @@ impl Network {
         let mut filter = Filter::open()?;
         filter.apply(&Policy::default())?;
         sysctl::set_host();
+        if let Err(error) = netlink.switch_loopback_on().await {
+            log::error!("support sessions cannot be served: {error}");
+        }
         let settings = keep.load();
         let (tell, news) = mpsc::channel(16);
         let (tell_served, served) = mpsc::channel(16);
@@ -104,6 +112,7 @@ impl Network {
             advertisements,
             filter,
             policy: None,
+            barred: false,
             talked_to: BTreeMap::new(),
             keep,
             commit: Commit::new(settings),
@@ -335,6 +344,12 @@ impl Network {
             }
             let links: Vec<Link> = self.table.entries().map(|entry| entry.link.clone()).collect();
             let mut planned = plan(self.commit.in_force(), self.keep.board(), &self.found(), &links);
+            for one in
+                planned.iter_mut().filter(|one| self.barred && one.interface.roles.only(PortRole::Uplink))
+            {
+                // Down, so that not even the kernel sends what a dead process has left.
+                one.interface.enabled = false;
+            }
             self.learn_sizes(&mut planned, &links);
             let mut steps = arrange::steps(&planned, &links);
             steps.retain(|step| !failed.contains(step));
@@ -446,6 +461,7 @@ impl Network {
                 array: running.roles().contains(PortRole::Array),
                 service: running.roles().contains(PortRole::Service),
                 shared: self.table.shared(running.index),
+                barred: if self.barred { BRIDGE.map(Role::uid).to_vec() } else { Vec::new() },
             })
             .collect();
         let policy = Policy { ports };
@@ -606,6 +622,18 @@ impl Network {
                     log::info!("the change of the network is confirmed and kept");
                 }
                 let _ = answer.send(kept);
+            }
+            Order::Bar(barred, answer) => {
+                if self.barred != barred {
+                    self.barred = barred;
+                    if barred {
+                        log::error!("the uplink is barred: nothing of the bridge's leaves by any port");
+                    } else {
+                        log::info!("the uplink is barred no more");
+                    }
+                    self.look_now();
+                }
+                let _ = answer.send(true);
             }
             Order::Revert(id, answer) => {
                 let reverted = self.commit.revert(id).is_ok();

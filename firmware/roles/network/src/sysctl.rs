@@ -21,6 +21,17 @@ const HOST: &[(&str, &str)] = &[
     ("ipv4/icmp_ignore_bogus_error_responses", "1"),
     // A connection that was closed is not reopened by what is still under way (RFC 1337).
     ("ipv4/tcp_rfc1337", "1"),
+    // By its memory the kernel would remember some two thousand connections, and drop what comes beyond: a crowd of slow clients at the
+    // console's ports would shut the administrator out, and the array. At the most this takes 5 MiB.
+    ("netfilter/nf_conntrack_max", "16384"),
+    // What is over is forgotten soon, and what nobody ends after an hour without a sign: everything here that lasts has keepalives.
+    ("netfilter/nf_conntrack_tcp_timeout_syn_recv", "20"),
+    ("netfilter/nf_conntrack_tcp_timeout_fin_wait", "20"),
+    ("netfilter/nf_conntrack_tcp_timeout_close_wait", "20"),
+    ("netfilter/nf_conntrack_tcp_timeout_last_ack", "10"),
+    ("netfilter/nf_conntrack_tcp_timeout_time_wait", "10"),
+    ("netfilter/nf_conntrack_tcp_timeout_close", "5"),
+    ("netfilter/nf_conntrack_tcp_timeout_established", "3600"),
     // Each link's own values count, but where the larger of both does.
     ("ipv4/conf/all/accept_redirects", "0"),
     ("ipv4/conf/all/secure_redirects", "0"),

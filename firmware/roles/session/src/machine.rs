@@ -119,8 +119,6 @@ pub enum Use<'a> {
     Files,
     /// A connection from the appliance to a place of the array.
     Forward(&'a Target),
-    /// `ssh` from the command line to a place of the array.
-    Reach(&'a Target),
 }
 
 /// Where the session stands.
@@ -466,7 +464,6 @@ impl Grant {
             Use::Shell => scope.shell,
             Use::Files => scope.files,
             Use::Forward(target) => scope.forwards && scope.targets.contains(target),
-            Use::Reach(target) => scope.shell && scope.targets.contains(target),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The one-time secret of a grant: offered as words or typed, kept as a hash only, and tried a few times at most. It never
 //! keeps or tells the secret itself.
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use bip39::Language;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Words of an offered secret: 11 bits each, 66 in all.
 const WORDS: usize = 6;
@@ -20,6 +21,10 @@ const GUESSES_LOG10: f64 = 10.0;
 /// Argon2id (RFC 9106): 9 MiB, four passes, one lane, as OWASP has it for machines of little memory.
 const MEMORY_KIB: u32 = 9 * 1024;
 const PASSES: u32 = 4;
+
+/// Where all of them are made, one after the other. An allocation for each would stay with the allocator, and a few would
+/// take the role all the memory that it has.
+static WORKING: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 
 /// Wrong secrets on one connection before it is closed.
 pub const TRIES_A_CONNECTION: u8 = 3;
@@ -160,9 +165,20 @@ fn normal(text: &str) -> Zeroizing<String> {
 fn hash(secret: &str, salt: &[u8; 16]) -> Result<Zeroizing<[u8; 32]>, SecretError> {
     let parameters = Params::new(MEMORY_KIB, PASSES, 1, Some(32)).map_err(|_| SecretError::Memory)?;
     let mut hash = Zeroizing::new([0; 32]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
-        .hash_password_into(secret.as_bytes(), salt, hash.as_mut())
-        .map_err(|_| SecretError::Memory)?;
+    let mut working = WORKING.lock().unwrap_or_else(PoisonError::into_inner);
+    if working.is_empty() {
+        working.try_reserve_exact(parameters.block_count()).map_err(|_| SecretError::Memory)?;
+        working.resize(parameters.block_count(), Block::new());
+    }
+    let done = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters).hash_password_into_with_memory(
+        secret.as_bytes(),
+        salt,
+        hash.as_mut(),
+        working.as_mut_slice(),
+    );
+    // Wiped in place: the vector's own `zeroize` would empty it.
+    working.iter_mut().for_each(Block::zeroize);
+    done.map_err(|_| SecretError::Memory)?;
     Ok(hash)
 }
 

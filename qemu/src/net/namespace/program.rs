@@ -2,9 +2,10 @@
 
 use crate::process::Process;
 use crate::serial::{Copies, Line, Pattern, Serial, log_file};
-use crate::{LabError, within};
+use crate::{Lab, LabError, within};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How many of the last lines an error quotes.
@@ -43,6 +44,14 @@ impl Program {
         let output = Serial::start(ours, began, copies).map_err(failed)?;
         let process = Process::start(command, Vec::new())?;
         Ok(Self { name, namespace: namespace.to_owned(), process, output, log: log.to_path_buf() })
+    }
+
+    /// Starts a program of this machine, outside of every namespace. Its input is empty.
+    pub fn of_this_machine(lab: &Lab, command: Command) -> Result<Self, LabError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
+        let log = lab.folder().join(format!("here-{}-{name}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
+        Self::start("this machine", command, &log, lab.started())
     }
 
     /// Waits until what it said after the last match holds the pattern, and returns the line.
@@ -85,6 +94,12 @@ impl Program {
         let status = self.process.wait(limit)?;
         self.output.wait_for_end(within(DRAINED_WITHIN));
         if status.success() { Ok(self.text()) } else { Err(self.failure(&status.to_string())) }
+    }
+
+    /// All that it said, once it has ended: what is still on its way is waited for.
+    pub fn whole_text(&self) -> String {
+        self.output.wait_for_end(within(DRAINED_WITHIN));
+        self.text()
     }
 
     /// Sends it a signal, such as SIGHUP to read its configuration again.

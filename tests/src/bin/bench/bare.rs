@@ -23,7 +23,7 @@ pub(crate) fn pack(lab: &Lab, file: &Path) -> Result<()> {
         command.args(["-static", "-Os", "-s", "-o"]).arg(&program).arg(&source)
     })?;
     let init = std::fs::read(&program).map_err(BenchError::file("read", &program))?;
-    let packed = initramfs::build(&init, SourceDate::new(DATE)?)?;
+    let packed = initramfs::build(&init, None, SourceDate::new(DATE)?)?;
     std::fs::write(file, packed).map_err(BenchError::file("write", file))
 }
 

@@ -72,9 +72,12 @@ pub(crate) enum BenchError {
         /// The bound.
         within: Duration,
     },
+    /// A web server does not serve.
+    #[error("{0} was to serve over HTTPS, and does not: {1}")]
+    Web(&'static str, String),
     /// There is no such part.
     #[error(
-        "there is no part {0:?}. Without an argument all is measured; `network` is the network's part alone"
+        "there is no part {0:?}. Without an argument all is measured; `network` and `console` are those parts alone"
     )]
     NoPart(String),
     /// An idle machine did not count, or said something else.

@@ -126,7 +126,7 @@ impl Running {
             Service::Nothing => {}
             Service::Page => {
                 let stream = self.connect((address, 9000).into(), deadline)?;
-                let page = https::get(stream, &address.to_string(), "/", left());
+                let page = https::get(stream, &address.to_string(), "/status", left());
                 let page = page.map_err(|error| BenchError::Page(address, error))?;
                 if page.status != 200 {
                     return Err(BenchError::Status(address, page.status));

@@ -2,9 +2,10 @@
 //! them; only what does not work at all is an error.
 //!
 //! Each figure is one line, `name  value  (peer, ratio, goal)`. Times are medians, with the smallest and the largest behind.
-//! With the argument `network` it measures the network's part alone.
+//! With the argument `network` or `console` it measures that part alone.
 
 mod bare;
+mod console;
 mod debian;
 mod dropbear;
 mod error;
@@ -18,6 +19,7 @@ mod network;
 mod report;
 mod startup;
 mod tool;
+mod web;
 
 use crate::debian::Packages;
 use crate::error::{BenchError, Result};
@@ -58,15 +60,21 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let part = std::env::args().nth(1);
-    if let Some(unknown) = part.as_deref().filter(|part| *part != "network") {
-        return Err(BenchError::NoPart(unknown.to_owned()));
+    match part.as_deref() {
+        None | Some("network") => {}
+        Some("console") => {
+            report::machine();
+            return console::measure();
+        }
+        Some(unknown) => return Err(BenchError::NoPart(unknown.to_owned())),
     }
     let image = Image::here();
     report::machine();
     if part.is_none() {
         system(&image)?;
     }
-    network::measure(&image, &Packages::at(folder())?)
+    network::measure(&image, &Packages::at(folder())?)?;
+    if part.is_none() { console::measure() } else { Ok(()) }
 }
 
 /// The system as a whole.

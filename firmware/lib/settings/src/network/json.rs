@@ -29,7 +29,7 @@ impl NetworkSettings {
 }
 
 /// A value from JSON, with the field named that is of a wrong type.
-pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FieldError> {
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FieldError> {
     let mut source = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut source).map_err(|error| field_error(&error))?;
     source.end().map_err(|error| {

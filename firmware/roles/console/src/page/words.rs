@@ -1,10 +1,145 @@
 //! States as words, for a person who has never seen the inside of the machine. It never writes markup.
 
 use crate::facts::Facts;
-use drawbridge_bus::{ClockState, DataState, RoleState};
+use drawbridge_bus::{ClockState, DataState, RoleState, SystemStatus};
 use drawbridge_settings::network::PortRole;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+
+/// A thing that was looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Check {
+    /// What.
+    pub(crate) title: String,
+    /// `pass`, `warn` or `fail`.
+    pub(crate) result: &'static str,
+    /// What was found, as a sentence.
+    pub(crate) detail: String,
+    /// What to do, as a sentence; empty where nothing is to be done.
+    pub(crate) remedy: String,
+}
+
+impl Check {
+    fn new(title: &str, result: &'static str, detail: impl Into<String>, remedy: &str) -> Self {
+        Self { title: title.to_owned(), result, detail: detail.into(), remedy: remedy.to_owned() }
+    }
+}
+
+/// Everything that is looked at, whether it is well or not.
+pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
+    let mut checks = Vec::new();
+    match &facts.status {
+        Err(why) => checks.push(Check::new(
+            "State of the system",
+            "fail",
+            format!("The state of the system is unknown: {why}."),
+            "Wait a few seconds; if it stays so, restart the appliance.",
+        )),
+        Ok(status) => {
+            checks.push(parts(status));
+            checks.push(storage(&status.data));
+            checks.push(match &status.clock {
+                clock @ (ClockState::Hardware | ClockState::Synchronised { .. }) => {
+                    Check::new("Clock", "pass", self::clock(clock), "")
+                }
+                other => Check::new(
+                    "Clock",
+                    "warn",
+                    clock(other),
+                    "Name a time server on the page Network; if it happens again, replace the machine's battery.",
+                ),
+            });
+            checks.push(free_memory(status.memory));
+            checks.push(if status.watchdogs.is_empty() {
+                Check::new("Watchdog", "warn", "This machine does not restart by itself when it hangs.", "")
+            } else {
+                Check::new("Watchdog", "pass", format!("On guard: {}.", status.watchdogs.join(", ")), "")
+            });
+            if status.last_failure.is_some() {
+                checks.push(Check::new(
+                    "Last failure",
+                    "warn",
+                    last_failure(true),
+                    "Send the record to support.",
+                ));
+            }
+        }
+    }
+    match &facts.ports {
+        Err(why) => checks.push(Check::new(
+            "Ports",
+            "fail",
+            format!("The state of the ports is unknown: {why}."),
+            "Wait a few seconds; if it stays so, restart the appliance.",
+        )),
+        Ok(ports) => {
+            let dark: Vec<&str> =
+                ports.iter().filter(|port| !port.carrier).map(|port| port.interface.as_str()).collect();
+            checks.push(if dark.is_empty() {
+                Check::new("Ports", "pass", "Every port has its cable.", "")
+            } else {
+                let detail = format!("No cable, or nothing at its other end: {}.", dark.join(", "));
+                Check::new("Ports", "warn", detail, "Plug the cable in, or leave it if the port is not used.")
+            });
+        }
+    }
+    checks
+}
+
+fn parts(status: &SystemStatus) -> Check {
+    let failed = |state: &RoleState| matches!(state, RoleState::Failed);
+    let resting = |state: &RoleState| matches!(state, RoleState::Running | RoleState::Dormant);
+    let names = |wanted: &dyn Fn(&RoleState) -> bool| {
+        let roles = status.roles.iter().filter(|role| wanted(&role.state));
+        roles.map(|role| role.role.name()).collect::<Vec<_>>().join(", ")
+    };
+    if status.roles.iter().any(|role| failed(&role.state)) {
+        let detail = format!("Failed, and started again only once in a while: {}.", names(&failed));
+        return Check::new("Parts", "fail", detail, "Choose Reload Service, then Restart; the log says why.");
+    }
+    if status.roles.iter().any(|role| !resting(&role.state)) {
+        let detail = format!("Not running now: {}.", names(&|state| !resting(state)));
+        return Check::new(
+            "Parts",
+            "warn",
+            detail,
+            "Wait a few seconds: a part that has ended is started again.",
+        );
+    }
+    Check::new("Parts", "pass", "Every part is running.", "")
+}
+
+fn storage(state: &DataState) -> Check {
+    match state {
+        DataState::Disk { device, fault: None } => {
+            Check::new("Settings and records", "pass", format!("They are kept on the disk ({device})."), "")
+        }
+        DataState::Disk { fault: Some(fault), .. } => {
+            Check::new("Settings and records", "fail", fault.clone(), "Have the disk looked at soon.")
+        }
+        DataState::Volatile { reason } => Check::new(
+            "Settings and records",
+            "fail",
+            format!("They are kept in memory only, and lost at the next restart. {reason}"),
+            "Have the disk looked at before the appliance is restarted.",
+        ),
+    }
+}
+
+fn free_memory((total, available): (u64, u64)) -> Check {
+    let detail = format!("{}.", memory((total, available)));
+    // Less than a sixteenth: a session may not fit any more.
+    if total > 0 && available < total / 16 {
+        Check::new(
+            "Memory",
+            "warn",
+            detail,
+            "Restart the appliance when no session is open, and tell support.",
+        )
+    } else {
+        Check::new("Memory", "pass", detail, "")
+    }
+}
 
 /// What a person should look after, a sentence each.
 pub(super) fn troubles(facts: &Facts) -> Vec<String> {
@@ -59,6 +194,7 @@ pub(super) fn role_state(state: &RoleState) -> String {
         RoleState::Failed => "failed: ended too often".to_owned(),
         RoleState::Stopping => "stopping".to_owned(),
         RoleState::Stopped => "stopped".to_owned(),
+        RoleState::Dormant => "not needed now".to_owned(),
     }
 }
 
@@ -72,7 +208,7 @@ pub(super) fn data(state: &DataState) -> String {
     }
 }
 
-pub(super) fn clock(state: &ClockState) -> &'static str {
+pub(crate) fn clock(state: &ClockState) -> &'static str {
     match state {
         ClockState::Hardware => "It was taken from the hardware clock.",
         ClockState::Synchronised { .. } => "It is kept right by time servers.",

@@ -1,11 +1,13 @@
 //! The console as a process of its own, with an init and a network role that say what the test wants.
 
+#![allow(dead_code, reason = "each test program uses its part")]
+
 use drawbridge_bus::frame::{Decoder, Frame, encode};
 use drawbridge_bus::{
     Announcement, ClockState, DataState, Event, Port, Reply, Request, Role, RoleState, RoleStatus,
     SystemStatus,
 };
-use drawbridge_console::{Place, run_at};
+use drawbridge_console::{Place, Ports, run_at};
 use drawbridge_settings::network::PortRole;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -28,11 +30,17 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 pub(crate) struct Said {
     pub(crate) status: Arc<Mutex<Option<SystemStatus>>>,
     pub(crate) ports: Arc<Mutex<Option<Vec<Port>>>>,
+    /// What the session role says, and the recorder, where there is one.
+    pub(crate) session: Option<Session>,
 }
+
+/// Answers in the session role's place.
+pub(crate) type Session = Arc<dyn Fn(Request) -> Reply + Send + Sync>;
 
 /// A running console.
 pub(crate) struct Console {
     pub(crate) port: u16,
+    pub(crate) redirect: u16,
     pub(crate) folder: PathBuf,
     pub(crate) said: Said,
     pub(crate) fingerprint: [u8; 32],
@@ -51,8 +59,10 @@ pub(crate) fn be_the_role() {
     }
     drawbridge_bus::logger::start();
     let folder = PathBuf::from(folder);
-    let port = std::env::var("DRAWBRIDGE_TEST_PORT").unwrap().parse().unwrap();
-    let place = Place { sockets: folder.clone(), listener: 0, folder: folder.join("data"), port };
+    let port = |name| std::env::var(name).unwrap().parse().unwrap();
+    let ports = Ports { console: port("DRAWBRIDGE_TEST_PORT"), redirect: port("DRAWBRIDGE_TEST_REDIRECT") };
+    let (sockets, profile) = (folder.clone(), folder.join("profile.json"));
+    let place = Place { sockets, listener: 0, folder: folder.join("data"), profile, ports };
     let code = run_at(&place);
     std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
 }
@@ -60,19 +70,22 @@ pub(crate) fn be_the_role() {
 impl Console {
     /// Starts one, with at most so many descriptors.
     pub(crate) fn start(name: &str, descriptors: Option<u64>) -> Self {
-        let folder = std::env::temp_dir().join(format!("drawbridge-console-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(folder.join("data")).unwrap();
-        Self::start_in(folder, descriptors)
+        Self::start_in(folder(name), descriptors)
     }
 
     /// Starts one in a folder that is there.
     pub(crate) fn start_in(folder: PathBuf, descriptors: Option<u64>) -> Self {
-        let said = Said::default();
+        Self::start_beside(folder, descriptors, None)
+    }
+
+    /// Starts one in a folder that is there, with this session role.
+    pub(crate) fn start_beside(folder: PathBuf, descriptors: Option<u64>, session: Option<Session>) -> Self {
+        let said = Said { session, ..Said::default() };
         *said.status.lock().unwrap() = Some(status());
         *said.ports.lock().unwrap() = Some(ports());
         let (ready, started) = channel();
-        for role in [Role::Init, Role::Network] {
+        let others: &[Role] = if said.session.is_some() { &[Role::Session, Role::Recorder] } else { &[] };
+        for role in [Role::Init, Role::Network].into_iter().chain(others.iter().copied()) {
             let path = folder.join(role.name());
             let _ = std::fs::remove_file(&path);
             let listener = UnixListener::bind(path).unwrap();
@@ -80,20 +93,23 @@ impl Console {
             std::thread::spawn(move || {
                 for stream in listener.incoming() {
                     let (said, ready) = (said.clone(), ready.clone());
-                    std::thread::spawn(move || answer(stream.unwrap(), &said, &ready));
+                    std::thread::spawn(move || answer(role, stream.unwrap(), &said, &ready));
                 }
             });
         }
         let path = folder.join("console");
         let _ = std::fs::remove_file(&path);
         let bus = UnixListener::bind(path).unwrap();
-        // A port that is free now.
-        let port = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+        // Two ports that are free now.
+        let free = [(); 2].map(|()| std::net::TcpListener::bind("[::]:0").unwrap());
+        let [port, redirect] = free.each_ref().map(|listener| listener.local_addr().unwrap().port());
+        drop(free);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["the_roles_own_process", "--exact", "--ignored", "--nocapture"])
             .env("DRAWBRIDGE_TEST_CONSOLE", &folder)
             .env("DRAWBRIDGE_TEST_PORT", port.to_string())
+            .env("DRAWBRIDGE_TEST_REDIRECT", redirect.to_string())
             .stdin(Stdio::from(OwnedFd::from(bus)))
             .stdout(Stdio::null());
         if let Some(descriptors) = descriptors {
@@ -101,7 +117,12 @@ impl Console {
         }
         let role = Some(command.spawn().unwrap());
         let (init, fingerprint) = started.recv_timeout(SOON).expect("the console starts");
-        Self { port, folder, said, fingerprint, role, init }
+        Self { port, redirect, folder, said, fingerprint, role, init }
+    }
+
+    /// The number of the role's process.
+    pub(crate) fn id(&self) -> u32 {
+        self.role.as_ref().unwrap().id()
     }
 
     /// Tells the role to end, and waits until it has.
@@ -155,7 +176,7 @@ impl Console {
 
     /// The page.
     pub(crate) fn page(&self) -> io::Result<String> {
-        self.ask("GET / HTTP/1.1\r\nHost: drawbridge\r\nConnection: close\r\n\r\n")
+        self.ask("GET /status HTTP/1.1\r\nHost: drawbridge\r\nConnection: close\r\n\r\n")
     }
 
     /// The page, tried again while it cannot be had.
@@ -177,6 +198,14 @@ impl Drop for Console {
     }
 }
 
+/// An empty folder for one.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("drawbridge-console-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(folder.join("data")).unwrap();
+    folder
+}
+
 /// Everything until the end, however the other side ends it.
 pub(crate) fn read_all(stream: &mut impl io::Read) -> io::Result<String> {
     let mut content = Vec::new();
@@ -186,13 +215,16 @@ pub(crate) fn read_all(stream: &mut impl io::Read) -> io::Result<String> {
     }
 }
 
-fn answer(mut stream: UnixStream, said: &Said, ready: &Sender<(UnixStream, [u8; 32])>) {
+fn answer(role: Role, mut stream: UnixStream, said: &Said, ready: &Sender<(UnixStream, [u8; 32])>) {
     let (mut decoder, mut buffer) = (Decoder::default(), [0; 4096]);
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
         decoder.push(&buffer[..length]);
         while let Some(frame) = decoder.next_frame().unwrap() {
             let Frame::Request { id, request } = frame else { panic!("{frame:?}") };
             let reply = match request {
+                request if matches!(role, Role::Session | Role::Recorder) => {
+                    said.session.as_ref().map(|session| session(request))
+                }
                 Request::Status => {
                     said.status.lock().unwrap().clone().map(|status| Reply::Status(Box::new(status)))
                 }
@@ -224,6 +256,8 @@ fn status() -> SystemStatus {
     SystemStatus {
         memory: (250_000, 200_000),
         version: "0.1.0".to_owned(),
+        serial: String::new(),
+        host_name: "sa-010203".to_owned(),
         uptime_seconds: 3_600,
         data: DataState::Disk { device: "vda3".to_owned(), fault: None },
         clock: ClockState::Hardware,
@@ -249,10 +283,23 @@ fn ports() -> Vec<Port> {
     }]
 }
 
-fn trusting_config() -> ClientConfig {
+/// A client that believes every certificate.
+pub(crate) fn trusting_config() -> ClientConfig {
+    trusting(rustls::ALL_VERSIONS)
+}
+
+/// The same, of one version of TLS.
+pub(crate) fn trusting_config_of(version: rustls::ProtocolVersion) -> ClientConfig {
+    match version {
+        rustls::ProtocolVersion::TLSv1_2 => trusting(&[&rustls::version::TLS12]),
+        _ => trusting(&[&rustls::version::TLS13]),
+    }
+}
+
+fn trusting(versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Trusting))

@@ -1,7 +1,7 @@
 //! What a role may not do, tried: each attempt is a function that does it, and the sandbox is what stops it.
 #![allow(unsafe_code)]
 
-use drawbridge_bus::{Power, Reply, Request, Role};
+use drawbridge_bus::{Reply, Request, Role};
 use nix::errno::Errno;
 use std::io;
 use std::os::fd::FromRawFd as _;
@@ -72,7 +72,7 @@ pub const ATTEMPTS: &[(&str, Attempt)] = &[
         let request = usize::try_from(libc::TIOCSTI).unwrap_or(0);
         call(libc::SYS_ioctl, &[0, request, c"x".as_ptr().expose_provenance()])
     }),
-    ("bus-power", |_| ask(Request::Power(Power::Off)).map(drop)),
+    ("bus-end-bridge", |_| ask(Request::EndBridge).map(drop)),
     ("bus-log", |_| read_log()),
 ];
 

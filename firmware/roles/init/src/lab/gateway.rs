@@ -3,6 +3,9 @@
 //!
 //! A question is `{"to":"network","request":REQUEST}`, an answer `{"reply":REPLY}` or `{"error":"…"}`; both as the types of
 //! the bus are in JSON.
+//!
+//! `{"kill":"Recorder","after":250}` is no question but an order to init: KILL for that role, so many milliseconds from now. It is
+//! answered by `Done` as soon as it is on its way.
 
 use drawbridge_bus::frame::{Decoder, Frame, encode};
 use drawbridge_bus::{Reply, Request, Role};
@@ -23,6 +26,26 @@ struct Question {
     to: Role,
     request: Request,
 }
+
+/// A role is to be killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kill {
+    /// Which; for the shell's, all its processes.
+    pub(super) kill: Role,
+    /// Milliseconds from when init hears of it.
+    pub(super) after: u64,
+}
+
+impl Kill {
+    /// The order in a line of the gateway's log, where init hears it; none but the gateway can write there.
+    pub(super) fn heard(line: &str) -> Option<Self> {
+        serde_json::from_str(line.strip_prefix(ORDER)?).ok()
+    }
+}
+
+/// What an order begins with.
+const ORDER: &str = "lab: order: ";
 
 #[derive(Serialize)]
 enum Answer {
@@ -68,6 +91,10 @@ fn answer_all(line: File) -> io::Result<()> {
 }
 
 fn ask(question: &str) -> io::Result<Reply> {
+    if let Ok(kill) = serde_json::from_str::<Kill>(question) {
+        writeln!(io::stderr(), "{ORDER}{}", serde_json::to_string(&kill).map_err(io::Error::other)?)?;
+        return Ok(Reply::Done);
+    }
     let question: Question = serde_json::from_str(question).map_err(io::Error::other)?;
     ask_role(question.to, question.request)
 }
@@ -90,5 +117,19 @@ pub(super) fn ask_role(to: Role, request: Request) -> io::Result<Reply> {
                 decoder.push(&buffer[..length]);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_order_is_heard_as_one() {
+        let kill = Kill { kill: Role::Recorder, after: 250 };
+        assert_eq!(Kill::heard(r#"lab: order: {"kill":"Recorder","after":250}"#), Some(kill));
+        assert_eq!(Kill::heard(r#"{"kill":"Recorder","after":250}"#), None);
+        assert_eq!(Kill::heard(r#"lab: order: {"kill":"Nobody","after":250}"#), None);
+        assert!(serde_json::from_str::<Kill>(r#"{"to":"Network","request":"Ports"}"#).is_err());
     }
 }

@@ -22,6 +22,13 @@ impl Netlink {
         Ok(links.iter().filter_map(read_link).collect())
     }
 
+    /// Switches the loopback device on, by which the relay of a support session reaches the SSH daemon.
+    pub(crate) async fn switch_loopback_on(&self) -> Result<(), NetlinkError> {
+        // The kernel makes it first of all devices of a network namespace.
+        let message = LinkUnspec::new_with_index(1).up().build();
+        bounded("switch the loopback device on", self.handle.link().change(message).execute()).await
+    }
+
     /// Does one step of an arrangement of links.
     pub(crate) async fn arrange(&self, step: &Step) -> Result<(), NetlinkError> {
         match step {

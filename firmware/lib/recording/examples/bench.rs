@@ -1,0 +1,238 @@
+//! The benchmarks of recordings: figures beside those of programs that do the like, measured in one run. A slow machine fails none
+//! of them; only what does not work at all is an error.
+//!
+//! `cargo run --release -p drawbridge-recording --example bench [FOLDER]` needs 1.5 GB in that folder (the usual one for temporary
+//! files), and the packages of `packages.txt`.
+
+use drawbridge_chain::{DeviceKey, Expected, FolderTracks, Signature, Text, Verdict, verify};
+use drawbridge_recording::{Clock, Facts, FolderStore, Guidance, Recorder, Screen, Size};
+use nix::pty::{OpenptyResult, openpty};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufReader, Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What is verified.
+const GIGABYTE: u64 = 1_000_000_000;
+/// What comes at once from a program.
+const BURST: usize = 100_000_000;
+/// Rounds of each, in turn. The median counts.
+const ROUNDS: usize = 3;
+
+fn main() -> Result<()> {
+    let base = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, Into::into);
+    let folder = tempfile::tempdir_in(base)?;
+    verifying(folder.path())?;
+    bursts(folder.path())?;
+    screens()
+}
+
+struct Device(Ed25519KeyPair);
+
+impl Device {
+    fn new() -> Result<Self> {
+        Ok(Self(Ed25519KeyPair::from_seed_unchecked(&[1; 32]).map_err(|error| error.to_string())?))
+    }
+
+    fn key(&self) -> Result<DeviceKey> {
+        Ok(DeviceKey(self.0.public_key().as_ref().try_into()?))
+    }
+
+    fn begin(&self, path: &Path, began: Instant) -> Result<Recorder<FolderStore>> {
+        let text = |text: &str| Text::of(text);
+        let facts = Facts {
+            id: text("bench"),
+            serial: text("bench"),
+            system: text("bench"),
+            version: text("0"),
+            session: Text::of("bench"),
+            engineer: Text::of("nobody"),
+            source: None,
+            grant: 1,
+            level: Guidance::Direct,
+            login: Text::of("nobody"),
+        };
+        let clock = Clock::new(SystemTime::now(), Duration::ZERO);
+        Ok(Recorder::create(FolderStore::create(path)?, facts, self.key()?, clock, began.elapsed())?)
+    }
+
+    fn end(&self, mut recorder: Recorder<FolderStore>, began: Instant) -> Result<()> {
+        let end = recorder.finish(began.elapsed(), Text::of("end"))?;
+        let signature = self.0.sign(&end.bytes());
+        Ok(recorder.signed(&end, Signature(signature.as_ref().try_into()?))?)
+    }
+}
+
+/// The time that a whole bundle of 1 GB takes, beside one hash of the same bytes.
+fn verifying(folder: &Path) -> Result<()> {
+    let device = Device::new()?;
+    let path = folder.join("gigabyte");
+    let began = Instant::now();
+    let mut recorder = device.begin(&path, began)?;
+    let terminal = recorder.terminal(began.elapsed(), Text::of("xterm"), Size::clamped(24, 80))?;
+    let mut noise = Noise(1);
+    let mut piece = vec![0; 32 * 1024];
+    let mut written = 0;
+    while written < GIGABYTE {
+        noise.fill(&mut piece);
+        recorder.output(terminal, began.elapsed(), &piece)?;
+        written += u64::try_from(piece.len())?;
+    }
+    device.end(recorder, began)?;
+    print("time to record 1 GB, with its seals", began.elapsed(), "");
+    let key = Expected::Key(device.key()?);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        let chain = BufReader::new(File::open(path.join("chain.jsonl"))?);
+        let report = verify(chain, &mut FolderTracks::new(&path), &key)?;
+        ours.push(began.elapsed());
+        if !matches!(report.verdict, Verdict::Whole { .. }) {
+            return Err("the bundle is not whole".into());
+        }
+        let began = Instant::now();
+        run(Command::new("sha256sum").arg(path.join("terminal-1.ttyrec")).stdout(Stdio::null()))?;
+        theirs.push(began.elapsed());
+    }
+    let (ours, theirs) = (median(ours), median(theirs));
+    print("time to verify 1 GB", ours, &beside("sha256sum", theirs, ours));
+    std::fs::remove_dir_all(path)?;
+    Ok(())
+}
+
+/// The processor time of a program that writes 100 MB to a terminal and of what records it, beside `script` and `ttyrec`.
+fn bursts(folder: &Path) -> Result<()> {
+    let text = folder.join("burst");
+    let mut noise = Noise(2);
+    let mut out = io::BufWriter::new(File::create(&text)?);
+    let mut line = [0; 80];
+    for _ in 0..BURST / line.len() {
+        noise.fill(&mut line);
+        for byte in &mut line {
+            *byte = b' ' + *byte % 95;
+        }
+        line[79] = b'\n';
+        out.write_all(&line)?;
+    }
+    out.flush()?;
+    drop(out);
+    let mut costs = [Vec::new(), Vec::new(), Vec::new()];
+    for round in 0..ROUNDS {
+        let before = used()?;
+        ours(&folder.join(format!("bundle-{round}")), &text)?;
+        costs[0].push(used()?.saturating_sub(before));
+        let before = used()?;
+        let command = format!("cat {}", text.display());
+        let to = folder.join("script.out");
+        let mut script = Command::new("script");
+        run(script.args(["-q", "-c", &command]).arg(&to).stdin(Stdio::null()).stdout(Stdio::null()))?;
+        costs[1].push(used()?.saturating_sub(before));
+        let before = used()?;
+        theirs(&command, &folder.join("theirs.ttyrec"))?;
+        costs[2].push(used()?.saturating_sub(before));
+    }
+    let [ours, script, ttyrec] = costs.map(median);
+    let remarks = [beside("script", script, ours), beside("ttyrec, shown too", ttyrec, ours)].join("; ");
+    print("processor time to write and record 100 MB", ours, &remarks);
+    Ok(())
+}
+
+/// `cat` on a terminal, recorded by us: read as a daemon reads it, and sealed.
+fn ours(path: &Path, text: &Path) -> Result<()> {
+    let device = Device::new()?;
+    let began = Instant::now();
+    let mut recorder = device.begin(path, began)?;
+    let terminal = recorder.terminal(began.elapsed(), Text::of("xterm"), Size::clamped(24, 80))?;
+    let OpenptyResult { master, slave } = openpty(None, None)?;
+    let mut child = Command::new("cat").arg(text).stdin(Stdio::null()).stdout(slave).spawn()?;
+    let (mut master, mut buffer) = (File::from(master), vec![0; 32 * 1024]);
+    // The other end's last close is an error on this side (EIO).
+    while let Ok(read @ 1..) = master.read(&mut buffer) {
+        recorder.output(terminal, began.elapsed(), buffer.get(..read).unwrap_or_default())?;
+    }
+    child.wait()?;
+    device.end(recorder, began)
+}
+
+/// The same by `ttyrec`, which wants a terminal of its own, and shows there what it records.
+fn theirs(command: &str, to: &Path) -> Result<()> {
+    let OpenptyResult { master, slave } = openpty(None, None)?;
+    let mut ttyrec = Command::new("ttyrec");
+    ttyrec.args(["-e", command]).arg(to).stdin(slave.try_clone()?).stdout(slave);
+    let mut child = ttyrec.spawn()?;
+    drop(ttyrec);
+    let (mut master, mut buffer) = (File::from(master), vec![0; 32 * 1024]);
+    while let Ok(1..) = master.read(&mut buffer) {}
+    child.wait()?;
+    Ok(())
+}
+
+/// What the screen's model takes.
+fn screens() -> Result<()> {
+    let mut screen = Screen::new(Size::clamped(24, 80));
+    let text = "\x1b[1;32manna@lab\x1b[0m:~$ ls -l\r\ntotal 8\r\ndrwxr-xr-x 2 root root 4096 caf\u{e9}\r\n"
+        .repeat(150_000);
+    let began = Instant::now();
+    screen.output(text.as_bytes());
+    let rate = f64::from(u32::try_from(text.len())?) / began.elapsed().as_secs_f64() / 1e6;
+    println!("{:<45}  {rate:.0} MB/s", "output through the screen's model");
+    let mut large = Screen::new(Size::clamped(500, 1000));
+    let worst = "\x1b[65535b\x1b[H\x1b[65535Lx".repeat(2000);
+    let began = Instant::now();
+    large.output(worst.as_bytes());
+    let each = began.elapsed() / u32::try_from(worst.len() / 1024)?;
+    print("the same, 1 kB of the worst, 500 by 1000", each, "");
+    Ok(())
+}
+
+/// Bytes that do not repeat.
+struct Noise(u64);
+
+impl Noise {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for part in bytes.chunks_mut(8) {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            for (to, from) in part.iter_mut().zip(self.0.to_le_bytes()) {
+                *to = from;
+            }
+        }
+    }
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}").into()) }
+}
+
+/// The processor time of this process and of all that it waited for.
+fn used() -> Result<Duration> {
+    let mut micros = 0;
+    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+        let usage = getrusage(who)?;
+        micros += usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    }
+    Ok(Duration::from_micros(u64::try_from(micros)?))
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn beside(peer: &str, theirs: Duration, ours: Duration) -> String {
+    format!("{peer} {theirs:.2?}, ratio {:.2}", ours.as_secs_f64() / theirs.as_secs_f64())
+}
+
+fn print(name: &str, time: Duration, remarks: &str) {
+    let remarks = if remarks.is_empty() { String::new() } else { format!("  ({remarks})") };
+    println!("{name:<45}  {:<10}{remarks}", format!("{time:.2?}"));
+}

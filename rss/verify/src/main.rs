@@ -1,0 +1,52 @@
+//! `verify`: says whether an exported recording or audit is as the appliance sealed it, and where not. It needs no network and no
+//! other program, changes nothing, and shows nothing of what it reads but what it is, who came in, and the places of breaks.
+
+mod arguments;
+
+use arguments::{Arguments, Wanted};
+use drawbridge_verify::{Found, Source, check, check_audit};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Something is wrong with what was looked at, or its end is not signed.
+const BROKEN: u8 = 1;
+/// It could not be looked at.
+const UNREADABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read(lexopt::Parser::from_env()) {
+        Ok(Wanted::Help) => {
+            print!("{}", arguments::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Ok(Wanted::Run(arguments)) => arguments,
+        Err(error) => {
+            eprintln!("verify: {error}");
+            return ExitCode::from(UNREADABLE);
+        }
+    };
+    let mut out = Vec::new();
+    let code = match run(&arguments, &mut out) {
+        Ok(code) => code,
+        Err(sentence) => {
+            eprintln!("verify: {sentence}");
+            UNREADABLE
+        }
+    };
+    // Who closes the pipe has read enough; the verdict is the exit code too.
+    let _ = std::io::stdout().write_all(&out);
+    ExitCode::from(code)
+}
+
+fn run(arguments: &Arguments, out: &mut Vec<u8>) -> Result<u8, String> {
+    let path = arguments.path.display();
+    let segments = Source::segments(&arguments.path).map_err(|error| format!("{path}: {error}"))?;
+    if !segments.is_empty() {
+        let found =
+            check_audit(segments, &arguments.expected, out).map_err(|why| format!("{path}: {why}"))?;
+        return Ok(if found == Found::Whole { 0 } else { BROKEN });
+    }
+    let mut source = Source::open(&arguments.path).map_err(|error| format!("{path}: {error}"))?;
+    let found = check(&mut source, &arguments.expected, out).map_err(|why| format!("{path}: {why}"))?;
+    Ok(if found == Found::Whole { 0 } else { BROKEN })
+}
