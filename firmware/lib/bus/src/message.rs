@@ -293,7 +293,10 @@ pub enum Request {
     /// To session: what the last test came to. Answered with [`Reply::NoticeSteps`].
     NoticeSteps,
     /// To session, by the courier: what it is to do.
-    CourierOrders,
+    CourierOrders {
+        /// It asks for the first time in its life: it has not begun anything yet.
+        first: bool,
+    },
     /// To session, by the courier: what has happened.
     CourierNews(CourierNews),
 }
@@ -457,7 +460,8 @@ pub enum Reply {
         /// Whether the test is over.
         over: bool,
     },
-    /// To [`Request::CourierOrders`].
+    /// To [`Request::CourierOrders`]. A test comes with orders by which it can be done at once only: with the first ones of a process, or
+    /// with the same as it got before.
     CourierOrders(Box<CourierOrders>),
     /// Not done, and why.
     Refused(Refusal),

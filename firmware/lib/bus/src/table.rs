@@ -172,7 +172,7 @@ impl Request {
             Request::Notices | Request::SetNotices(_) | Request::TestNotices(_) | Request::NoticeSteps => {
                 Ask::Notices
             }
-            Request::CourierOrders | Request::CourierNews(_) => Ask::Courier,
+            Request::CourierOrders { .. } | Request::CourierNews(_) => Ask::Courier,
         }
     }
 }

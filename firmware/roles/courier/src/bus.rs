@@ -38,9 +38,9 @@ impl Asker {
         self.connect(role).await?.call(request).await
     }
 
-    /// What is to be done; none: nothing any more.
-    pub(crate) async fn orders(&self) -> Result<Option<Box<CourierOrders>>, CallError> {
-        match self.ask(Role::Session, Request::CourierOrders).await {
+    /// What is to be done; none: nothing any more. `first` says that this process has no orders yet.
+    pub(crate) async fn orders(&self, first: bool) -> Result<Option<Box<CourierOrders>>, CallError> {
+        match self.ask(Role::Session, Request::CourierOrders { first }).await {
             Ok(Reply::CourierOrders(orders)) => Ok(Some(orders)),
             Err(CallError::Refused(_, Refusal::NotNow)) => Ok(None),
             Ok(_) => Err(CallError::Refused(Role::Session, Refusal::NotMine)),

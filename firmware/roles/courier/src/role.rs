@@ -89,7 +89,7 @@ fn start(place: &Place) -> Result<(), End> {
     let (init, orders) = runtime.block_on(async {
         let mut init = asker.connect(Role::Init).await.map_err(End::Init)?;
         init.call(Request::Ready).await.map_err(End::Init)?;
-        let orders = asker.orders().await.map_err(End::Session)?;
+        let orders = asker.orders(true).await.map_err(End::Session)?;
         Ok::<_, End>((init, orders))
     })?;
     let Some(orders) = orders else { return Ok(()) };
@@ -162,7 +162,7 @@ async fn work(courier: Courier) -> Result<(), CallError> {
         let after = *last.borrow();
         let next = async {
             let lines = log.lines(after, 1, true).await?;
-            Ok::<_, CallError>((lines.last, asker.orders().await?))
+            Ok::<_, CallError>((lines.last, asker.orders(false).await?))
         };
         match next.await {
             Ok((now, Some(new))) => {

@@ -19,6 +19,7 @@ mod room;
 mod screens;
 mod shelf;
 mod signer;
+mod sparing;
 pub mod tape;
 mod teller;
 pub mod typed;

@@ -1,13 +1,20 @@
 //! How much room the data partition has, and whether that is enough to begin a recording. It removes nothing.
 
+use nix::sys::statvfs::{Statvfs, fstatvfs, statvfs};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
 const MIB: u64 = 1024 * 1024;
-/// Below so much no recording begins: what runs already can go on for a while, and the other roles keep their settings.
+/// Below so much no recording begins: what runs already can go on for a while.
 const FLOOR: u64 = 16 * MIB;
 /// Or below this part of the file system, whichever is more.
 const FLOOR_PART: u64 = 50;
+/// So much no recording takes, whatever runs: else the audit could not even say why a session has ended. Less than what engineers' own
+/// files leave free.
+const SPARED: u64 = 2 * MIB;
+/// Or this part of the file system, whichever is more.
+const SPARED_PART: u64 = 200;
 /// A warning comes when there is less than so many floors.
 const WARNED: u64 = 4;
 /// But on a small disk only when there is less than this part of it: else there never were enough, and whatever the server has went
@@ -29,10 +36,23 @@ pub(crate) struct Room {
 impl Room {
     /// Of the file system that a folder is on.
     pub(crate) fn of(folder: &Path) -> io::Result<Self> {
-        let found = nix::sys::statvfs::statvfs(folder)?;
+        Ok(Self::found(&statvfs(folder)?))
+    }
+
+    /// Of the file system that a file is on.
+    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
+        Ok(Self::found(&fstatvfs(file)?))
+    }
+
+    fn found(found: &Statvfs) -> Self {
         let fragment = found.fragment_size();
         let files = (found.files() > 0).then(|| found.files_available());
-        Ok(Self { total: found.blocks() * fragment, free: found.blocks_available() * fragment, files })
+        Self { total: found.blocks() * fragment, free: found.blocks_available() * fragment, files }
+    }
+
+    /// So many bytes are left to the rest of the appliance.
+    pub(crate) fn spared(&self) -> u64 {
+        (self.total / SPARED_PART).max(SPARED)
     }
 
     /// Below so much no recording begins.

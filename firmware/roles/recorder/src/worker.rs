@@ -3,6 +3,7 @@
 
 use crate::live::{Live, Seen};
 use crate::signer::Signer;
+use crate::sparing::Sparing;
 use crate::tape::{Fault, Tape};
 use drawbridge_bus::record::{Deed, RecordAsk, RecordedUse};
 use drawbridge_chain::{DeviceKey, Signature, ToSign};
@@ -80,7 +81,7 @@ fn run(start: Start, began: Answer, waiting: &Receiver<(Job, Answer)>) {
     let tape = FolderStore::create(&start.folder)
         .map_err(|error| format!("its folder could not be made: {error}"))
         .and_then(|store| {
-            Tape::begin(store, &live.id, &live.facts, start.key).map_err(|fault| fault.to_string())
+            Tape::begin(Sparing(store), &live.id, &live.facts, start.key).map_err(|fault| fault.to_string())
         });
     match tape {
         Ok(tape) => {

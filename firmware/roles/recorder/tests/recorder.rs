@@ -288,8 +288,7 @@ fn a_full_disk_fails_the_recording_for_good_and_leaves_it_readable() {
     }
     let data = disk.join("data");
     std::fs::create_dir(&data).unwrap();
-    let ballast = disk.join("ballast");
-    std::fs::write(&ballast, vec![0; 1024 * 1024]).unwrap();
+    let rest = disk.join("rest");
     let house = House::at(data);
     let role = house.start();
     let mut sshd = house.call_as(Role::Sshd);
@@ -308,6 +307,10 @@ fn a_full_disk_fails_the_recording_for_good_and_leaves_it_readable() {
         }
     }
     assert!(kept > 16 * 1024 * 1024 && why.contains("No space left"), "{kept}: {why}");
+    // The last of the disk is left to the others.
+    let left = nix::sys::statvfs::statvfs(&disk).unwrap();
+    let left = left.blocks_available() * left.fragment_size();
+    assert!((2 << 20..3 << 20).contains(&left), "{left} bytes are left");
     // For good, though there would be room for a little.
     assert!(matches!(sshd.record(1, output(1, b"y")), Reply::Unrecorded(again) if again == why));
     assert!(matches!(sshd.record(1, typed(1, true, b"y")), Reply::Unrecorded(_)));
@@ -328,9 +331,10 @@ fn a_full_disk_fails_the_recording_for_good_and_leaves_it_readable() {
         there += frame.data.len();
     }
     assert!(there >= kept, "{there} of {kept}");
-    // It is closed as soon as that can be written.
+    // It is closed as soon as that can be written: here another has filled up the rest.
+    std::fs::write(&rest, vec![0; 4 << 20]).unwrap_err();
     sshd.keep(1, end());
-    std::fs::remove_file(ballast).unwrap();
+    std::fs::remove_file(rest).unwrap();
     let ended = house.whole(1).remove(0);
     assert!(ended.end.contains("failed"), "{}", ended.end);
     house.is_proved(&id);

@@ -72,6 +72,8 @@ pub(crate) struct NoticeDesk {
     positions: BTreeMap<Receiver, (Positions, u64)>,
     states: BTreeMap<Receiver, ReceiverState>,
     test: Option<Test>,
+    /// By what the courier works, as far as it was told.
+    given: Option<(Notices, NoticeSecrets, CourierSystem)>,
     /// When the courier was heard of last.
     heard: Option<Instant>,
     told: Vec<Draft>,
@@ -106,6 +108,7 @@ impl NoticeDesk {
             positions: BTreeMap::new(),
             states: BTreeMap::new(),
             test: None,
+            given: None,
             heard: None,
             told: Vec::new(),
         };
@@ -343,14 +346,28 @@ impl NoticeDesk {
         (test.steps, test.over) = (steps, true);
     }
 
-    /// What the courier is to do.
-    pub(crate) fn orders(&mut self, system: CourierSystem) -> Reply {
+    /// What the courier is to do. `first`: a process asks that has begun nothing yet; the one before it has ended.
+    pub(crate) fn orders(&mut self, system: CourierSystem, first: bool) -> Reply {
         self.tick();
+        if first && self.test.as_ref().is_some_and(|test| test.is_taken) {
+            self.end_test(vec![NoticeStep {
+                title: "The test".to_owned(),
+                worked: false,
+                detail:
+                    "It was cut short: the settings were changed meanwhile, or what sends was started anew."
+                        .to_owned(),
+                remedy: "Test again.".to_owned(),
+            }]);
+        }
         self.heard = Some(Instant::now());
         if !self.wants_courier() {
             return Reply::Refused(Refusal::NotNow);
         }
-        let test = self.test.as_mut().filter(|test| !test.over && !test.is_taken).map(|test| {
+        let now = (self.kept.notices.clone(), self.secrets.clone(), system.clone());
+        // A process that gets other orders ends, and the next one does the test by these.
+        let goes_on = first || self.given.as_ref() == Some(&now);
+        self.given = Some(now);
+        let test = self.test.as_mut().filter(|test| goes_on && !test.over && !test.is_taken).map(|test| {
             test.is_taken = true;
             test.what.clone()
         });

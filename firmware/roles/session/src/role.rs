@@ -347,7 +347,7 @@ async fn answer(shared: Arc<Shared>, sockets: PathBuf, caller: Role, request: Re
             | Request::CheckGrant(_)
             | Request::OpenBridge(_)
             | Request::OpenGranted { .. }
-            | Request::CourierOrders
+            | Request::CourierOrders { .. }
     );
     if counts
         && let Ok(mut init) = connect(&sockets, Role::Init).await

@@ -55,8 +55,18 @@ fn system() -> CourierSystem {
     }
 }
 
+/// What a courier that has just started gets.
 fn orders(desk: &mut NoticeDesk) -> CourierOrders {
-    match desk.orders(system()) {
+    given(desk, true)
+}
+
+/// What it gets the next time.
+fn asked_again(desk: &mut NoticeDesk) -> CourierOrders {
+    given(desk, false)
+}
+
+fn given(desk: &mut NoticeDesk, first: bool) -> CourierOrders {
+    match desk.orders(system(), first) {
         Reply::CourierOrders(orders) => *orders,
         other => panic!("{other:?}"),
     }
@@ -159,7 +169,7 @@ fn a_test_is_given_to_the_courier_once_and_its_end_is_told() {
     assert_eq!(desk.test(test(Receiver::Mail)), Reply::Done);
     assert!(matches!(desk.test(test(Receiver::Mail)), Reply::NotTaken(_)));
     assert_eq!(orders(&mut desk).test, Some(test(Receiver::Mail)));
-    assert_eq!(orders(&mut desk).test, None);
+    assert_eq!(asked_again(&mut desk).test, None);
     assert_eq!(desk.steps(), Reply::NoticeSteps { steps: Vec::new(), over: false });
     let step = NoticeStep {
         title: "Connection".to_owned(),
@@ -172,6 +182,32 @@ fn a_test_is_given_to_the_courier_once_and_its_end_is_told() {
     let told = desk.told();
     assert_eq!(told.len(), 1);
     assert!(told[0].encode().contains("DELIVERY_TESTED") && told[0].encode().contains("bert@example.com"));
+}
+
+#[test]
+fn a_test_waits_for_a_courier_with_the_settings_of_now_and_one_that_was_cut_short_says_so() {
+    let bench = bench();
+    let mut desk = bench.desk();
+    let test = NoticeTest { by: "anna".to_owned(), receiver: Receiver::Mail, to: None };
+    let set = |desk: &mut NoticeDesk, to: &str| {
+        let mail = MailNotices { to: vec![to.to_owned()], ..mail(None) };
+        desk.set(&change(Notices { mail: Some(mail), ..Notices::default() }, None), 0);
+    };
+    set(&mut desk, "anna@example.com");
+    assert_eq!(orders(&mut desk).test, None);
+    // Changed and tested before the courier has asked again: the process that has the old settings ends without it.
+    set(&mut desk, "otto@example.com");
+    assert_eq!(desk.test(test.clone()), Reply::Done);
+    assert_eq!(asked_again(&mut desk).test, None);
+    assert_eq!(orders(&mut desk).test, Some(test.clone()));
+    assert_eq!(desk.steps(), Reply::NoticeSteps { steps: Vec::new(), over: false });
+    // The one that did it is no more.
+    assert_eq!(orders(&mut desk).test, None);
+    let Reply::NoticeSteps { steps, over: true } = desk.steps() else { panic!() };
+    assert!(matches!(&steps[..], [step] if !step.worked && step.detail.contains("cut short")), "{steps:?}");
+    // And the next one works.
+    assert_eq!(desk.test(test.clone()), Reply::Done);
+    assert_eq!(asked_again(&mut desk).test, Some(test));
 }
 
 /// The settings that were told as changed, and what they were changed to.

@@ -34,7 +34,7 @@ pub(super) async fn answer(shared: &Shared, caller: Role, request: Request) -> R
             reply
         }
         Request::NoticeSteps => shared.notices().steps(),
-        Request::CourierOrders => {
+        Request::CourierOrders { first } => {
             let names = shared.names();
             let serial = shared.desk().serial(&names);
             let system = CourierSystem {
@@ -43,7 +43,7 @@ pub(super) async fn answer(shared: &Shared, caller: Role, request: Request) -> R
                 version: names.version,
                 vendor: shared.vendor.clone(),
             };
-            shared.notices().orders(system)
+            shared.notices().orders(system, first)
         }
         Request::CourierNews(news) => shared.notices().news(news),
         _ => Reply::Refused(Refusal::NotMine),
