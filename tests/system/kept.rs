@@ -62,16 +62,16 @@ pub(crate) fn events(folder: &Path) -> Vec<(u64, String)> {
 pub(crate) fn terminals(recording: &Path) -> String {
     let files = std::fs::read_dir(recording).unwrap().map(|entry| entry.unwrap().path());
     let files = files.filter(|file| file.extension().is_some_and(|extension| extension == "ttyrec"));
-    files.map(|file| played(&file)).collect()
+    files.map(|file| String::from_utf8_lossy(&played(&file)).into_owned()).collect()
 }
 
 /// What a terminal's file has, without the headers of its frames: seconds, microseconds and length, of 4 bytes each.
-fn played(file: &Path) -> String {
+pub(crate) fn played(file: &Path) -> Vec<u8> {
     let (bytes, mut at, mut all) = (std::fs::read(file).unwrap(), 0, Vec::new());
     while let Some(length) = bytes.get(at + 8..at + 12) {
         let length = usize::try_from(u32::from_le_bytes(length.try_into().unwrap())).unwrap();
         all.extend_from_slice(&bytes[at + 12..at + 12 + length]);
         at += 12 + length;
     }
-    String::from_utf8_lossy(&all).into_owned()
+    all
 }

@@ -9,6 +9,7 @@ mod kills;
 mod lies;
 mod many;
 mod proxies;
+mod screens;
 mod tour;
 mod uploads;
 mod uses;

@@ -23,6 +23,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const GIGABYTE: u64 = 1_000_000_000;
 /// What comes at once from a program.
 const BURST: usize = 100_000_000;
+/// Keys that are typed, one after the other.
+const KEYS: u32 = 5_000;
 /// Rounds of each, in turn. The median counts.
 const ROUNDS: usize = 3;
 
@@ -31,6 +33,8 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir_in(base)?;
     verifying(folder.path())?;
     bursts(folder.path())?;
+    typing(folder.path())?;
+    an_hour(folder.path())?;
     screens()
 }
 
@@ -171,6 +175,115 @@ fn theirs(command: &str, to: &Path) -> Result<()> {
     let (mut master, mut buffer) = (File::from(master), vec![0; 32 * 1024]);
     while let Ok(1..) = master.read(&mut buffer) {}
     child.wait()?;
+    Ok(())
+}
+
+/// What says that it is there, and then shows what is typed.
+const ECHOES: &str = "echo ready; exec cat";
+/// How often the appliance seals.
+const SEAL_EVERY: Duration = Duration::from_millis(750);
+
+/// The processor time that recording adds to a key and its echo: each is written down before the next is typed, as on the appliance.
+fn typing(folder: &Path) -> Result<()> {
+    let mut costs = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    for round in 0..ROUNDS {
+        let (script, ttyrec) = (folder.join("typed.out"), folder.join("typed.ttyrec"));
+        let mut commands =
+            [Command::new("sh"), Command::new("sh"), Command::new("script"), Command::new("ttyrec")];
+        commands[0].args(["-c", ECHOES]);
+        commands[1].args(["-c", ECHOES]);
+        commands[2].args(["-q", "-f", "-c", ECHOES]).arg(&script);
+        commands[3].args(["-e", ECHOES]).arg(&ttyrec);
+        for (number, (command, costs)) in commands.into_iter().zip(&mut costs).enumerate() {
+            let before = used()?;
+            let ours = (number == 1).then(|| folder.join(format!("typed-{round}")));
+            type_keys(command, ours.as_deref())?;
+            costs.push(used()?.saturating_sub(before) / KEYS);
+        }
+    }
+    let [bare, ours, script, ttyrec] = costs.map(median);
+    let [ours, script, ttyrec] = [ours, script, ttyrec].map(|cost| cost.saturating_sub(bare));
+    let remarks = [beside("script", script, ours), beside("ttyrec", ttyrec, ours)].join("; ");
+    print("processor time that recording adds to a key", ours, &remarks);
+    Ok(())
+}
+
+/// Types at a program on a terminal, each key when the one before was shown; recorded by us where there is a place for that.
+fn type_keys(mut command: Command, recorded: Option<&Path>) -> Result<()> {
+    let (device, began) = (Device::new()?, Instant::now());
+    let mut recorder = recorded.map(|path| device.begin(path, began)).transpose()?;
+    let size = Size::clamped(24, 80);
+    let terminal = recorder
+        .as_mut()
+        .map(|recorder| recorder.terminal(began.elapsed(), Text::of("xterm"), size))
+        .transpose()?;
+    let OpenptyResult { master, slave } = openpty(None, None)?;
+    let mut child = command.stdin(slave.try_clone()?).stdout(slave).stderr(Stdio::null()).spawn()?;
+    drop(command);
+    let (mut master, mut buffer) = (File::from(master), vec![0; 32 * 1024]);
+    let mut sealed = Instant::now();
+    let mut shows = |master: &mut File, wanted: &[u8], key: &[u8]| -> Result<()> {
+        let mut seen = Vec::new();
+        while !seen.windows(wanted.len()).any(|part| part == wanted) {
+            let read = master.read(&mut buffer)?;
+            let bytes = buffer.get(..read).unwrap_or_default();
+            seen.extend_from_slice(bytes);
+            if let (Some(recorder), Some(terminal)) = (&mut recorder, terminal) {
+                let now = began.elapsed();
+                if !key.is_empty() {
+                    recorder.typed(terminal, now, key, false)?;
+                }
+                recorder.output(terminal, now, bytes)?;
+                recorder.flush()?;
+                if sealed.elapsed() >= SEAL_EVERY {
+                    recorder.seal(began.elapsed())?;
+                    sealed = Instant::now();
+                }
+            }
+        }
+        Ok(())
+    };
+    shows(&mut master, b"ready", b"")?;
+    for number in 0..KEYS {
+        // A line is repeated by the program.
+        let (key, shown): (&[u8], &[u8]) = if number % 60 == 59 { (b"\r", b"x\r\n") } else { (b"x", b"x") };
+        master.write_all(key)?;
+        shows(&mut master, shown, key)?;
+    }
+    master.write_all(b"\r\x04")?;
+    while let Ok(1..) = master.read(&mut [0; 4096]) {}
+    child.wait()?;
+    recorder.map_or(Ok(()), |recorder| device.end(recorder, began))
+}
+
+/// The bytes of an hour of work: each 20 s a line of 20 keys, and 1.5 kB of answer.
+fn an_hour(folder: &Path) -> Result<()> {
+    let (device, path) = (Device::new()?, folder.join("hour"));
+    let mut recorder = device.begin(&path, Instant::now())?;
+    let terminal = recorder.terminal(Duration::ZERO, Text::of("xterm"), Size::clamped(24, 80))?;
+    let answer = "drwxr-xr-x 2 root root 4096 Nov 27 12:00 somewhere\r\n".repeat(28);
+    for tenth in 0..36_000_u64 {
+        let now = Duration::from_millis(tenth * 100);
+        match tenth % 200 {
+            key @ 0..60 if key % 3 == 0 => {
+                recorder.typed(terminal, now, b"x", false)?;
+                recorder.output(terminal, now, b"x")?;
+            }
+            61 => recorder.output(terminal, now, answer.as_bytes())?,
+            _ => {}
+        }
+        if tenth % 8 == 0 {
+            recorder.seal(now)?;
+        }
+    }
+    let end = recorder.finish(Duration::from_hours(1), Text::of("end"))?;
+    let signature = device.0.sign(&end.bytes());
+    recorder.signed(&end, Signature(signature.as_ref().try_into()?))?;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(&path)? {
+        bytes += entry?.metadata()?.len();
+    }
+    println!("{:<45}  {} kB", "an hour: 180 lines, 1.5 kB of answer each", bytes / 1000);
     Ok(())
 }
 
