@@ -22,6 +22,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 const MOVES: Duration = Duration::from_secs(MOVES_WITHIN);
+/// Whoever does not take the end of the connection does without.
+const PARTING: Duration = Duration::from_secs(2);
 
 /// Serves one until it ends.
 pub(crate) async fn give(
@@ -44,7 +46,7 @@ pub(crate) async fn give(
         () = cut => {}
         () = stops => {}
     }
-    let _ = timeout(MOVES, stream.shutdown()).await;
+    let _ = timeout(PARTING, stream.shutdown()).await;
 }
 
 /// Why there is nothing, or nothing more.
