@@ -1,9 +1,13 @@
 //! Who is connected, who waits for whom, and what is under way; it holds no connection itself and never decides who may what.
 
+mod fetches;
 mod sweep;
+mod tickets;
 mod uploads;
 
-pub(crate) use uploads::{NoUpload, Uploading};
+pub(crate) use fetches::Fetching;
+pub(crate) use tickets::NoTicket;
+pub(crate) use uploads::Uploading;
 
 use crate::access::{self, Admitted};
 use crate::clock::now;
@@ -84,6 +88,7 @@ struct State {
     waiting: HashMap<Vec<u8>, Waiting>,
     engineers: HashMap<u64, UnderWay>,
     uploads: uploads::Uploads,
+    fetches: fetches::Fetches,
 }
 
 /// The server's memory.
@@ -254,7 +259,8 @@ impl Hub {
             state.appliances.remove(&key);
         }
         state.waiting.retain(|_, waiting| waiting.connection != connected.number);
-        state.uploads.forget(connected.number);
+        state.uploads.tickets.forget(connected.number);
+        state.fetches.tickets.forget(connected.number);
     }
 
     /// The connection of a system, if there is one.

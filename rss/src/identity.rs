@@ -88,6 +88,7 @@ impl Files {
             drawbridge_wire::CONTROL,
             drawbridge_wire::SESSION,
             drawbridge_wire::RECORDING,
+            drawbridge_wire::ARCHIVE,
             drawbridge_wire::ENGINEER,
         ]
         .map(<[u8]>::to_vec)

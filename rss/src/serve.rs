@@ -217,6 +217,7 @@ async fn over_tls(desk: &Desk, stream: TcpStream, source: SocketAddr, place: Arc
         }
         Some(drawbridge_wire::SESSION) => carry(&desk.hub, stream, source, place).await,
         Some(drawbridge_wire::RECORDING) => evidence::serve(&desk.hub, stream, source.ip(), place).await,
+        Some(drawbridge_wire::ARCHIVE) => evidence::give(&desk.hub, stream, source.ip(), place).await,
         _ => engineer::serve(&desk.hub, Arc::clone(&desk.ssh), stream, source, place).await,
     }
 }

@@ -67,7 +67,7 @@ export class Fake {
     if (this.delay && route !== "GET /events") await new Promise((resolve) => setTimeout(resolve, this.delay));
     try {
       if (route === "GET /events") { this.stream(response); return; }
-      const file = /^GET (\/audit\/(export|bundle)|\/recordings\/[\w-]+(\.tar|\/cast))$/.exec(route);
+      const file = /^GET (\/audit\/(export|bundle)|\/recordings\/(server\/)?[\w-]+(\.tar|\/cast))$/.exec(route);
       if (file) { this.may(request); this.downloads.push(request.url); response.writeHead(200, { "Content-Type": "application/octet-stream", "Content-Disposition": "attachment; filename=file" }).end("file"); return; }
       if (route === "GET /log.txt") { this.may(request); response.writeHead(200, { "Content-Type": "text/plain", "Content-Disposition": "attachment; filename=log.txt" }).end(this.lines.map((line) => line.text).join("\n")); return; }
       if (request.method !== "GET" && request.headers["x-csrf-token"] !== "token") throw new Refusal(403, "csrf", "The token is missing.");
@@ -241,6 +241,9 @@ export class Fake {
       case "GET /live/20261127T014500Z-3fa9c01d": return [200, fixtures.screen(Number(query.get("after")))];
       case "POST /bridge/visitors/1": case "POST /bridge/visitors/2": this.supervised.push([route.slice(-1), body]); return [204];
       case "GET /recordings": return [200, fixtures.recordings()];
+      case "GET /recordings/server":
+        if (this.unable) throw new Refusal(409, "server-cannot", "This support server gives no recordings back.", "Ask its operator for them, or for a newer server.");
+        return [200, fixtures.atServer(query.get("before"))];
       case "GET /recordings/20261127T024500Z-3fa9c01d/events": return [200, fixtures.story()];
       case "GET /recordings/20261127T024500Z-3fa9c01d/play": return [200, fixtures.played(Number(query.get("at")))];
       case "GET /recordings/20261127T024500Z-3fa9c01d/search":

@@ -99,6 +99,16 @@ export const recordings = () => ({
   kept: 3, bytes: 7_443_456, free_bytes: 52_428_800, takes: true, trouble: "There is room for few more recordings: download what is to be kept.",
 });
 
+const kept = (at, more = {}) => ({
+  id: `20261126T0${at}4500Z-3fa9c01d`, began: now() - 86_400 - 3600 * at, seconds: 754, bytes: 2_481_152, engineer: "dana", grant: "Case 4709",
+  end: "The owner has ended the session.", whole: true, verified: true, ...more,
+});
+
+/** What the support server keeps; earlier ones behind the last of them. */
+export const atServer = (before) => (before === kept(3).id ? { recordings: [kept(4, { engineer: "", grant: "" })], more: false } : {
+  recordings: [kept(1, { whole: false, end: "" }), kept(2, { engineer: ARABIC, grant: `${LONG} <b>that is not markup</b>` }), kept(3, { verified: false })], more: true,
+});
+
 export const live = () => ({ live: [
   { id: "20261127T014500Z-3fa9c01d", connection: "1", facts: { ...recording(1).facts, engineer: ARABIC }, seconds: 61, failed: "", channels: [{ channel: 1, command: null, columns: 80, rows: 24 }, { channel: 2, command: `top ${LONG}`, columns: 100, rows: 30 }] },
   { id: "20261127T014600Z-3fa9c01e", connection: "2", facts: { ...recording(2).facts, level: "guided" }, seconds: 5, failed: "The disk is full.", channels: [] },

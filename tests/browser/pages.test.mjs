@@ -725,6 +725,35 @@ test("who is told is set by keyboard, errors land on their fields, and passwords
   await sound("notifications-tested");
 });
 
+test("what the support server keeps is listed and downloaded by keyboard while the bridge is lowered, and else it is said why not", async () => {
+  await enter();
+  await visit(page, "recordings");
+  const there = page.getByRole("region", { name: "At the support server" });
+  await there.getByText("the bridge is raised").waitFor();
+  assert.equal(fake.requests.some((one) => one.route === "GET /recordings/server"), false, "nobody is asked");
+  const bridge = fixtures.open(session, "anna");
+  fake.setBridge({ ...bridge, link: { ...bridge.link, state: "waiting", system: null, takes_recordings: null, why: "The name is <b>not</b> known.", remedy: "Ask the network’s administrator." } });
+  await there.getByText("The name is <b>not</b> known.").waitFor();
+  fake.setBridge(bridge);
+  await there.getByText("that is not markup").waitFor();
+  assert.equal(await there.getByRole("row").count(), 4, "a head and three");
+  await there.getByText("Signed by a key that the server does not accept").waitFor();
+  await sound("recordings-at-server");
+  await press(page, "Show earlier ones");
+  await there.getByText("Not known yet").waitFor();
+  assert.equal(await there.getByRole("row").count(), 5);
+  const link = there.getByRole("link", { name: /^Download the recording of .* from the support server$/ }).nth(1);
+  await tabTo(page, link);
+  const [file] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("Enter")]);
+  assert.equal(await file.failure(), null);
+  assert.match(fake.downloads.at(-1), /^\/api\/v1\/recordings\/server\/20261126T024500Z-3fa9c01d\.tar$/);
+  fake.unable = true;
+  await press(page, "Ask again");
+  await there.getByText("This support server gives no recordings back.").waitFor();
+  fake.setBridge(fixtures.closed());
+  await there.getByText("the bridge is raised").waitFor();
+});
+
 test("a recording is played, sought in, searched, and passes over what is idle, by keyboard alone", async () => {
   await enter();
   await visit(page, "recordings");

@@ -198,7 +198,7 @@ impl Control {
         self.connected = Some(connected);
         // Orders wait until it knows that it is in.
         let version = Line::of(env!("CARGO_PKG_VERSION"));
-        let (system, can) = (Line::of(&system.name), Features::RECORDINGS);
+        let (system, can) = (Line::of(&system.name), Features::RECORDINGS.and(Features::ARCHIVE));
         talk.send(&ToAppliance::Welcome { version, system, can }).await?;
         self.talk(talk, number, orders).await
     }
@@ -311,7 +311,7 @@ impl Control {
         let every = Duration::from_secs(PING_EVERY);
         let mut pings = interval_at(Instant::now() + every, every);
         let (mut number, mut count, mut heard) = (0, 0_u32, Instant::now());
-        let mut uploads = 0_u32;
+        let (mut uploads, mut fetches) = (0_u32, 0_u32);
         loop {
             tokio::select! {
                 order = orders.recv() => match order {
@@ -324,7 +324,7 @@ impl Control {
                     if heard.elapsed() >= Duration::from_secs(SILENT_FOR) {
                         return Err(End::Gone("it has fallen silent"));
                     }
-                    (number, count, uploads) = (number + 1, 0, 0);
+                    (number, count, uploads, fetches) = (number + 1, 0, 0, 0);
                     talk.send(&ToAppliance::Ping(number)).await?;
                 },
                 message = talk.next() => {
@@ -343,6 +343,10 @@ impl Control {
                             uploads += 1;
                             let answer = self.upload(connection, request, key.as_str(), uploads).await;
                             talk.send(&answer).await?;
+                        }
+                        ToServer::Archive { request } => {
+                            fetches += 1;
+                            talk.send(&self.archive(connection, request, fetches)).await?;
                         }
                         ToServer::Bye => return Err(End::Gone("its owner has raised the bridge")),
                         ToServer::Hello { .. } | ToServer::Enrol { .. } => {

@@ -1,11 +1,12 @@
-//! Whether a system may hand over recordings now: by the key that signs them, and by how many others do. It takes none.
+//! Whether a system may hand over recordings now, by the key that signs them and by how many others do; and whether it may have some
+//! back. It takes and gives none.
 
 use super::control::Control;
-use crate::hub::NoUpload;
+use crate::hub::NoTicket;
 use crate::store::KeyWord;
 use crate::trouble::complain;
 use drawbridge_chain::DeviceKey;
-use drawbridge_wire::{Line, RequestId, ToAppliance};
+use drawbridge_wire::{Line, RequestId, ToAppliance, Token};
 
 /// So often it may ask from one ping to the next.
 const MOST_ASKED: u32 = 20;
@@ -27,12 +28,27 @@ impl Control {
         }
     }
 
-    async fn admit(
-        &self,
-        connection: u64,
-        key: &str,
-        times: u32,
-    ) -> Result<drawbridge_wire::Token, (String, String)> {
+    /// A ticket by which it asks for recordings, or why there is none. It was asked for so many times since the last ping.
+    pub(super) fn archive(&self, connection: u64, request: RequestId, times: u32) -> ToAppliance {
+        let ticket = if times > MOST_ASKED {
+            Err("the appliance asks too often")
+        } else {
+            self.hub.admit_fetch(connection, &self.serial, &self.login_key).map_err(|why| match why {
+                NoTicket::Tickets => "the appliance has asked for tickets that it has not used",
+                NoTicket::Busy => "as many recordings are being fetched as the server gives at once",
+                NoTicket::Random => "the server's kernel gives no random numbers",
+            })
+        };
+        match ticket {
+            Ok(token) => ToAppliance::Archive { request, token },
+            Err(why) => {
+                let remedy = Line::of("Try again in a minute.");
+                ToAppliance::NoArchive { request, why: Line::of(why), remedy }
+            }
+        }
+    }
+
+    async fn admit(&self, connection: u64, key: &str, times: u32) -> Result<Token, (String, String)> {
         let again = "The appliance tries again by itself.".to_owned();
         if times > MOST_ASKED {
             return Err(("the appliance asks too often".to_owned(), again));
@@ -68,9 +84,9 @@ impl Control {
         }
         self.hub.admit_upload(connection, &self.serial, &self.login_key).map_err(|why| {
             let why = match why {
-                NoUpload::Tickets => "the appliance has asked for tickets that it has not used",
-                NoUpload::Busy => "as many appliances hand over recordings as the server takes at once",
-                NoUpload::Random => "the server's kernel gives no random numbers",
+                NoTicket::Tickets => "the appliance has asked for tickets that it has not used",
+                NoTicket::Busy => "as many appliances hand over recordings as the server takes at once",
+                NoTicket::Random => "the server's kernel gives no random numbers",
             };
             (why.to_owned(), again)
         })

@@ -2,6 +2,7 @@
 //! one batch at most, and whatever it waits for ends in time.
 
 use super::archive::Called;
+use super::door;
 use super::intake::{Intake, Room};
 use super::refusal::Refusal;
 use crate::hub::{Hub, Uploading};
@@ -9,7 +10,6 @@ use crate::places::Place;
 use crate::store::Record;
 use crate::trouble::{Trouble, complain};
 use drawbridge_chain::DeviceKey;
-use drawbridge_wire::ticket;
 use drawbridge_wire::upload::{
     Answer, BATCH_BYTES, ChainLine, MOVES_WITHIN, RecordingName, Upload, UploadError, receive, send,
 };
@@ -20,7 +20,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-const TICKET_WITHIN: Duration = Duration::from_secs(10);
 const MOVES: Duration = Duration::from_secs(MOVES_WITHIN);
 /// So many recordings of one connection are kept at hand between their turns: more than an appliance makes at once.
 const AT_HAND: usize = 40;
@@ -34,11 +33,7 @@ pub(crate) async fn serve(
     source: IpAddr,
     place: Arc<Place>,
 ) {
-    let token = tokio::select! {
-        token = timeout(TICKET_WITHIN, ticket::read(&mut stream)) => token,
-        () = place.is_lost() => return,
-    };
-    let Ok(Ok(token)) = token else { return };
+    let Some(token) = door::shown(&mut stream, &place).await else { return };
     let uploading = match &token {
         Some(token) => tokio::select! {
             uploading = hub.redeem_upload(token) => uploading,
@@ -47,16 +42,7 @@ pub(crate) async fn serve(
         None => None,
     };
     let Some(uploading) = uploading.filter(|_| place.know()) else {
-        let result = "nobody hands over recordings with this ticket, or too many are connected".to_owned();
-        let record =
-            Record { source: source.to_string(), what: "ticket".to_owned(), result, ..Record::default() };
-        hub.record_stranger(source, record).await;
-        let _ = timeout(TICKET_WITHIN, async {
-            stream.write_u8(ticket::UNKNOWN).await?;
-            stream.shutdown().await
-        })
-        .await;
-        return;
+        return door::turned_away(hub, stream, source, "nobody hands over recordings with this ticket").await;
     };
     let _work = hub.work();
     let (cut, stops) = (uploading.cut.happens(), hub.stops());
@@ -114,13 +100,7 @@ struct Receiver {
 
 impl Receiver {
     async fn run(&mut self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<(), End> {
-        timeout(TICKET_WITHIN, async {
-            stream.write_u8(ticket::WELCOME).await?;
-            stream.flush().await
-        })
-        .await
-        .map_err(|_| End::Gone)?
-        .map_err(|_| End::Gone)?;
+        door::welcome(stream).await.ok_or(End::Gone)?;
         let mut current: Option<RecordingName> = None;
         let mut batch: Vec<ChainLine> = Vec::new();
         let mut weight = 0;

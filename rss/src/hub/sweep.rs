@@ -15,8 +15,8 @@ pub(super) struct Found {
     engineers: Vec<Engineer>,
     /// Connections of systems that are kept no more.
     removed: Vec<Connected>,
-    /// What ends the connections on which such systems hand over recordings.
-    uploads: Vec<Cut>,
+    /// What ends the connections on which such systems hand over recordings, or ask for them.
+    recordings: Vec<Cut>,
 }
 
 impl Hub {
@@ -31,13 +31,13 @@ impl Hub {
         // In this order: whoever is in by now was kept before the store is read.
         let before = self.number();
         let connected = self.all_connected();
-        let uploading = self.all_uploading();
+        let about_recordings = [self.all_uploading(), self.all_fetching()].concat();
         self.ask(move |store| {
             let mut removed = Vec::new();
-            let mut uploads = Vec::new();
-            for (serial, login_key, cut) in uploading {
+            let mut recordings = Vec::new();
+            for (serial, login_key, cut) in about_recordings {
                 if store.system(&serial)?.is_none_or(|system| system.login_key != login_key) {
-                    uploads.push(cut);
+                    recordings.push(cut);
                 }
             }
             for one in connected {
@@ -46,14 +46,14 @@ impl Hub {
                     removed.push(one);
                 }
             }
-            Ok(Found { before, engineers: store.engineers()?, removed, uploads })
+            Ok(Found { before, engineers: store.engineers()?, removed, recordings })
         })
         .await
     }
 
     pub(super) fn end_what_may_not_be(&self, found: Found) {
-        let Found { before, engineers, removed, uploads } = found;
-        for cut in uploads {
+        let Found { before, engineers, removed, recordings } = found;
+        for cut in recordings {
             cut.cut();
         }
         for one in &removed {

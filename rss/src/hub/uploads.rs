@@ -1,40 +1,20 @@
 //! Which appliances hand over recordings, and who waits to: one connection a system, so that no two write the same recording. It takes
 //! no recording itself.
 
-use super::{Hub, key};
+use super::Hub;
+use super::tickets::{NoTicket, Ticket, Tickets};
 use crate::guard::Cut;
-use drawbridge_wire::{TICKET_LIVES, Token};
+use drawbridge_wire::Token;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
-/// Tickets that one control connection may have open.
-const TICKETS_EACH: usize = 4;
 /// So many refusals are remembered, so that each is told once.
 const REFUSALS: usize = 10_000;
 /// The one before gets so long to finish what it writes.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
-
-/// Why there is no ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoUpload {
-    /// It has open ones.
-    Tickets,
-    /// Others hand over already.
-    Busy,
-    /// The kernel gives no random numbers.
-    Random,
-}
-
-/// A ticket.
-struct Waiting {
-    connection: u64,
-    serial: String,
-    login_key: String,
-    since: Instant,
-}
 
 /// A system's turn to hand over.
 struct Turn {
@@ -48,19 +28,11 @@ struct Turn {
 
 #[derive(Default)]
 pub(super) struct Uploads {
-    /// By the hash of the ticket's token.
-    waiting: HashMap<Vec<u8>, Waiting>,
+    pub(super) tickets: Tickets,
     /// By serial number in lower case.
     turns: HashMap<String, Turn>,
     /// Of each refused recording, why, as it was told last.
     told: HashMap<(String, String), String>,
-}
-
-impl Uploads {
-    /// A control connection is gone, and its tickets with it.
-    pub(super) fn forget(&mut self, connection: u64) {
-        self.waiting.retain(|_, waiting| waiting.connection != connection);
-    }
 }
 
 /// A connection on which a system hands over. Dropped, another one may at once.
@@ -103,28 +75,13 @@ impl Hub {
         connection: u64,
         serial: &str,
         login_key: &str,
-    ) -> Result<Token, NoUpload> {
-        let token = Token::random().map_err(|_| NoUpload::Random)?;
-        let mut state = self.lock();
-        let uploads = &mut state.uploads;
-        uploads.waiting.retain(|_, waiting| waiting.since.elapsed() < Duration::from_secs(TICKET_LIVES));
-        if uploads.waiting.values().filter(|waiting| waiting.connection == connection).count() >= TICKETS_EACH
-        {
-            return Err(NoUpload::Tickets);
+    ) -> Result<Token, NoTicket> {
+        let Uploads { tickets, turns, .. } = &mut self.lock().uploads;
+        let others = turns.keys().filter(|other| !other.eq_ignore_ascii_case(serial)).count();
+        if others + tickets.open(connection).1 >= self.limits.uploads {
+            return Err(NoTicket::Busy);
         }
-        let others = uploads.turns.keys().filter(|other| !other.eq_ignore_ascii_case(serial)).count();
-        let waiting = uploads.waiting.values().filter(|waiting| waiting.connection != connection).count();
-        if others + waiting >= self.limits.uploads {
-            return Err(NoUpload::Busy);
-        }
-        let waiting = Waiting {
-            connection,
-            serial: serial.to_owned(),
-            login_key: login_key.to_owned(),
-            since: Instant::now(),
-        };
-        uploads.waiting.insert(key(&token), waiting);
-        Ok(token)
+        tickets.give(connection, serial, login_key)
     }
 
     /// Redeems a ticket, once. An earlier connection of the same system is cut, and waited for.
@@ -132,11 +89,7 @@ impl Hub {
         let number = self.number();
         let (entry, cut, writes) = {
             let mut state = self.lock();
-            let waiting = state.uploads.waiting.remove(&key(token))?;
-            if waiting.since.elapsed() >= Duration::from_secs(TICKET_LIVES) {
-                return None;
-            }
-            let Waiting { serial, login_key, .. } = waiting;
+            let Ticket { serial, login_key, .. } = state.uploads.tickets.redeem(token)?;
             let (cut, key) = (Cut::new(), serial.to_lowercase());
             let before = state.uploads.turns.remove(&key);
             let writes = before.as_ref().map_or_else(Arc::default, |before| Arc::clone(&before.writes));
@@ -176,6 +129,7 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tickets::TICKETS_EACH;
     use super::*;
     use crate::config::Limits;
     use crate::evidence::Archive;
@@ -198,7 +152,7 @@ mod tests {
         assert_eq!(first.serial(), "SN-1");
         assert!(hub.redeem_upload(&token).await.is_none());
         let token = hub.admit_upload(1, "SN-1", "key").unwrap();
-        hub.lock().uploads.forget(1);
+        hub.lock().uploads.tickets.forget(1);
         assert!(hub.redeem_upload(&token).await.is_none());
     }
 
@@ -227,11 +181,11 @@ mod tests {
     async fn who_asks_for_too_many_tickets_and_who_comes_when_all_places_are_taken_gets_none() {
         let (_folder, hub) = hub(1);
         let tokens: Vec<_> = (0..TICKETS_EACH).map(|_| hub.admit_upload(1, "SN-1", "key").unwrap()).collect();
-        assert!(matches!(hub.admit_upload(1, "SN-1", "key"), Err(NoUpload::Tickets)));
-        assert!(matches!(hub.admit_upload(2, "SN-2", "key"), Err(NoUpload::Busy)));
-        hub.lock().uploads.forget(1);
+        assert!(matches!(hub.admit_upload(1, "SN-1", "key"), Err(NoTicket::Tickets)));
+        assert!(matches!(hub.admit_upload(2, "SN-2", "key"), Err(NoTicket::Busy)));
+        hub.lock().uploads.tickets.forget(1);
         let other = hub.redeem_upload(&hub.admit_upload(2, "SN-2", "key").unwrap()).await.unwrap();
-        assert!(matches!(hub.admit_upload(1, "SN-1", "key"), Err(NoUpload::Busy)));
+        assert!(matches!(hub.admit_upload(1, "SN-1", "key"), Err(NoTicket::Busy)));
         drop(other);
         assert!(hub.admit_upload(1, "SN-1", "key").is_ok());
         assert!(hub.redeem_upload(&tokens[0]).await.is_none());

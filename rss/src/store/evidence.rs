@@ -207,6 +207,23 @@ impl Store {
         Ok(recordings)
     }
 
+    /// The latest recordings of a system, or those with an earlier name than this: so many at most.
+    pub fn recordings_before(
+        &self,
+        system: &str,
+        before: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<Recording>, Trouble> {
+        let connection = self.lock();
+        let mut question = connection.prepare_cached(
+            "SELECT * FROM recordings WHERE system = ?1 AND (?2 IS NULL OR name < ?2) ORDER BY name DESC LIMIT ?3",
+        )?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let recordings =
+            question.query_map(params![system, before, most], recording)?.collect::<Result<_, _>>()?;
+        Ok(recordings)
+    }
+
     /// Recordings of this name: of that system, or of any.
     pub fn recordings_called(&self, name: &str, system: Option<&str>) -> Result<Vec<Recording>, Trouble> {
         let connection = self.lock();
@@ -317,6 +334,12 @@ mod tests {
             (names(None), names(Some("SN-1"))),
             (vec!["b".to_owned(), "a".to_owned(), "a".to_owned()], vec!["b".to_owned(), "a".to_owned()])
         );
+        let page = |before, most| -> Vec<String> {
+            let page = store.recordings_before("sn-1", before, most).unwrap();
+            page.into_iter().map(|one| one.name).collect()
+        };
+        assert_eq!((page(None, 1), page(Some("b"), 9)), (vec!["b".to_owned()], vec!["a".to_owned()]));
+        assert!(page(Some("a"), 9).is_empty());
         assert!(store.remove_recording("SN-1", "b").unwrap());
         assert_eq!(store.recordings_take("SN-1").unwrap(), (1, 50));
     }

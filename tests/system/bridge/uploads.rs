@@ -1,7 +1,7 @@
 //! Recordings at the vendor's: while they run, whole afterwards, and after the way to the server was lost.
 
 use super::evidence::verify;
-use drawbridge_bus::record::RecordingLine;
+use drawbridge_bus::record::{RecordingId, RecordingLine};
 use drawbridge_bus::{Reply, Request, Role};
 use drawbridge_lab::net::Program;
 use drawbridge_lab::{Lab, within};
@@ -91,6 +91,30 @@ fn is_verified(bridge: &Bridge, lab: &Lab, name: &str, key: &str) {
     assert_ne!(verify(&out, &other).1, Some(0));
 }
 
+/// A recording as the owner gets it back from the server, through the tunnel.
+fn given_back(bridge: &Bridge, name: &str) -> Vec<u8> {
+    let id = RecordingId::parse(name).expect("a name");
+    match bridge.site.ask(Role::Tunnel, &Request::KeptRecordings { before: None }) {
+        Reply::KeptRecordings { recordings, more: false } => {
+            assert!(recordings.iter().any(|one| one.id == id && one.whole && one.verified), "{recordings:?}");
+        }
+        other => panic!("no list: {other:?}"),
+    }
+    let (fetch, length) = match bridge.site.ask(Role::Tunnel, &Request::FetchRecording { id }) {
+        Reply::Fetching { fetch, length } => (fetch, length),
+        other => panic!("no recording: {other:?}"),
+    };
+    let mut bundle = Vec::new();
+    while (bundle.len() as u64) < length {
+        let from = bundle.len() as u64;
+        match bridge.site.ask(Role::Tunnel, &Request::FetchedPart { fetch, from }) {
+            Reply::RecordingPart(bytes, _) => bundle.extend(bytes),
+            other => panic!("no part: {other:?}"),
+        }
+    }
+    bundle
+}
+
 #[test]
 fn a_recording_is_at_the_vendors_while_it_runs_and_whole_afterwards() {
     let lab = Lab::new("uploaded");
@@ -122,6 +146,9 @@ fn a_recording_is_at_the_vendors_while_it_runs_and_whole_afterwards() {
     is_verified(&bridge, &lab, &name, &key);
     let lines = confirmed(&bridge);
     assert_eq!(lines[0].id.as_str(), name);
+    // What was exported and verified is what the owner gets.
+    let exported = std::fs::read(lab.folder().join(format!("{name}.tar"))).unwrap();
+    assert!(given_back(&bridge, &name) == exported, "another bundle than the operator's");
 
     // Other people's player, to its last frame.
     let file = lab.folder().join("terminal.ttyrec");

@@ -67,6 +67,14 @@ impl Client {
         self.call_with(request, &[]).await
     }
 
+    /// [`Self::call`], of a role that asks elsewhere first: within this time.
+    pub async fn call_within(&mut self, request: Request, time: Duration) -> Result<Reply, CallError> {
+        let role = self.role;
+        tokio::time::timeout(time, self.call_unbounded(request, &[]))
+            .await
+            .map_err(|_| CallError::TimedOut(role))?
+    }
+
     /// [`Self::call`] with descriptors (at most [`crate::DESCRIPTORS_MOST`]), of which the other role gets copies.
     pub async fn call_with(
         &mut self,

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod bridge;
 mod build;
 pub mod client;
+pub mod fetch;
 pub mod frame;
 pub mod happened;
 mod inherited;

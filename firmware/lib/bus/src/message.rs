@@ -6,6 +6,7 @@ use crate::bridge::{
     BridgePath, BridgeRequest, BridgeStatus, DeviceKeys, EngineerAsk, PathStep, SecretText, ShellEnd,
     ShellId, ShellOrder, ShellScope, ShellSignal, SshdOrders, TunnelNews, TunnelOrders, Verdict,
 };
+use crate::fetch::{KeptRecording, Unfetched};
 use crate::happened::Happened;
 use crate::network::{ChangeId, NetworkStatus, PendingChange};
 use crate::notify::{CourierNews, CourierOrders, NoticeStep, NoticeTest, NoticesChange, NoticesStatus};
@@ -195,6 +196,29 @@ pub enum Request {
         id: RecordingId,
         /// The hash of its chain's last line.
         head: [u8; 32],
+    },
+    /// To tunnel: recordings of this appliance that the server keeps, the latest first. Answered with [`Reply::KeptRecordings`] or
+    /// [`Reply::Unfetched`].
+    KeptRecordings {
+        /// Only those with an earlier name than this one.
+        before: Option<RecordingId>,
+    },
+    /// To tunnel: one of them is wanted. Answered with [`Reply::Fetching`] or [`Reply::Unfetched`].
+    FetchRecording {
+        /// Which.
+        id: RecordingId,
+    },
+    /// To tunnel: what comes next of it. Answered with [`Reply::RecordingPart`] or [`Reply::Unfetched`]; after that it is over.
+    FetchedPart {
+        /// The number that [`Reply::Fetching`] gave.
+        fetch: u64,
+        /// So many bytes of it have come.
+        from: u64,
+    },
+    /// To tunnel: no more of it is wanted.
+    EndFetch {
+        /// The number that [`Reply::Fetching`] gave.
+        fetch: u64,
     },
     /// To session: what the owner wants of an engineer's connection. Answered with [`Reply::Done`] or [`Reply::NotTaken`].
     Supervise {
@@ -421,10 +445,26 @@ pub enum Reply {
     Recorder(Box<RecorderStatus>),
     /// To [`Request::Recordings`].
     Recordings(Vec<RecordingLine>),
-    /// To [`Request::RecordingPart`] and [`Request::UnsentPart`]: the bytes, and how long the file is now.
+    /// To [`Request::RecordingPart`], [`Request::UnsentPart`] and [`Request::FetchedPart`]: the bytes, and how long the file is now.
     RecordingPart(Vec<u8>, u64),
     /// To [`Request::Unsent`].
     Unsent(Vec<Unsent>),
+    /// To [`Request::KeptRecordings`].
+    KeptRecordings {
+        /// Which (at most [`crate::fetch::KEPT_MOST`]).
+        recordings: Vec<KeptRecording>,
+        /// Whether there are earlier ones.
+        more: bool,
+    },
+    /// To [`Request::FetchRecording`]: it can be pulled.
+    Fetching {
+        /// By this number.
+        fetch: u64,
+        /// So many bytes.
+        length: u64,
+    },
+    /// To questions for recordings that the server keeps.
+    Unfetched(Unfetched),
     /// To [`Request::EngineerOrders`].
     EngineerOrders(Box<EngineerOrders>),
     /// To [`Request::Propose`]: the line's number.

@@ -88,6 +88,8 @@ pub enum Ask {
     Recordings,
     /// [`Request::Unsent`], [`Request::UnsentPart`] and [`Request::Confirmed`]
     Upload,
+    /// [`Request::KeptRecordings`], [`Request::FetchRecording`], [`Request::FetchedPart`] and [`Request::EndFetch`]
+    Fetch,
     /// [`Request::Live`] and [`Request::Screen`]
     Live,
     /// [`Request::Sign`]
@@ -157,6 +159,10 @@ impl Request {
             Request::RecordingsOver => Ask::RecordingsOver,
             Request::Recorder | Request::Recordings { .. } | Request::RecordingPart { .. } => Ask::Recordings,
             Request::Unsent | Request::UnsentPart { .. } | Request::Confirmed { .. } => Ask::Upload,
+            Request::KeptRecordings { .. }
+            | Request::FetchRecording { .. }
+            | Request::FetchedPart { .. }
+            | Request::EndFetch { .. } => Ask::Fetch,
             Request::Live | Request::Screen { .. } => Ask::Live,
             Request::Sign(_) => Ask::Sign,
             Request::Supervise { .. } => Ask::Supervise,
@@ -206,12 +212,13 @@ const MAY: &[(Role, Role, Ask)] = &[
     (Role::Console, Role::Session, Ask::TestSteps),
     (Role::Console, Role::Session, Ask::DeviceKeys), // what the owner compares with what the engineer sees
     (Role::Console, Role::Recorder, Ask::Recordings), // the pages of the recordings
-    (Role::Console, Role::Session, Ask::Supervise),  // the pages on which an engineer is watched
-    (Role::Console, Role::Recorder, Ask::Live),      // the owner looks over the engineer's shoulder
-    (Role::Console, Role::Session, Ask::Tell),       // who has logged in, what was set
+    (Role::Console, Role::Tunnel, Ask::Fetch), // recordings that the server keeps: the tunnel is the one way to it
+    (Role::Console, Role::Session, Ask::Supervise), // the pages on which an engineer is watched
+    (Role::Console, Role::Recorder, Ask::Live), // the owner looks over the engineer's shoulder
+    (Role::Console, Role::Session, Ask::Tell), // who has logged in, what was set
     (Role::Console, Role::Session, Ask::AuditLines), // what is downloaded
-    (Role::Console, Role::Session, Ask::Audit),      // the page of the audit
-    (Role::Console, Role::Session, Ask::Notices),    // the page on which is set who is told
+    (Role::Console, Role::Session, Ask::Audit), // the page of the audit
+    (Role::Console, Role::Session, Ask::Notices), // the page on which is set who is told
     (Role::Session, Role::Init, Ask::Ready),
     (Role::Session, Role::Init, Ask::Run), // tunnel and SSH daemon run for a grant only
     (Role::Session, Role::Init, Ask::EndBridge),
@@ -276,6 +283,14 @@ mod tests {
         for ask in [Ask::Recordings, Ask::Live, Ask::Record, Ask::RecordingsOver] {
             assert!(!may(Role::Tunnel, Role::Recorder, ask));
         }
+    }
+
+    #[test]
+    fn the_tunnel_is_asked_for_recordings_at_the_server_by_the_console_alone_and_for_nothing_else() {
+        for role in Role::ALL {
+            assert_eq!(may(role, Role::Tunnel, Ask::Fetch), role == Role::Console, "{role}");
+        }
+        assert!(MAY.iter().all(|(_, asked, ask)| *asked != Role::Tunnel || *ask == Ask::Fetch));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!   session:  TLS, ALPN drawbridge-session/1  ─► the appliance sends a ticket (ticket), the server one byte
 //!             ─► the engineer's own SSH bytes and nothing else
 //!   recordings: TLS, ALPN drawbridge-recording/1 ─► a ticket and its answer as above ─► frames, both ways (upload)
+//!   archive:  TLS, ALPN drawbridge-archive/1 ─► a ticket and its answer as above ─► one question, and recordings back (archive)
 //!   engineer: plain SSH, or TLS with ALPN drawbridge-engineer/1 or none
 //! ```
 //!
@@ -13,6 +14,7 @@
 //! message, or has bytes behind the message ends the connection. Texts are bounded and printable when they are read
 //! ([`Line`]).
 
+pub mod archive;
 mod frame;
 mod line;
 mod message;
@@ -31,6 +33,8 @@ pub const CONTROL: &[u8] = b"drawbridge-control/1";
 pub const SESSION: &[u8] = b"drawbridge-session/1";
 /// The application protocol of a connection on which the appliance hands recordings over.
 pub const RECORDING: &[u8] = b"drawbridge-recording/1";
+/// The application protocol of a connection on which the appliance asks for recordings back.
+pub const ARCHIVE: &[u8] = b"drawbridge-archive/1";
 /// The application protocol of an engineer who comes in over TLS.
 pub const ENGINEER: &[u8] = b"drawbridge-engineer/1";
 /// The SSH subsystem of the control connection (RFC 4254, section 6.5).

@@ -19,6 +19,14 @@ impl Features {
     pub const NONE: Self = Self(0);
     /// It takes recordings ([`ToServer::Upload`], [`crate::upload`]).
     pub const RECORDINGS: Self = Self(1);
+    /// It gives back what it has of them ([`ToServer::Archive`], [`crate::archive`]).
+    pub const ARCHIVE: Self = Self(2);
+
+    /// All of both.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
 
     /// Whether all of these are among them.
     pub const fn has(self, others: Self) -> bool {
@@ -77,6 +85,12 @@ pub enum ToServer {
         request: RequestId,
         /// The key by which it signs recordings, as OpenSSH writes it, without comment.
         key: Line<128>,
+    },
+    /// Its owner asks for recordings that a server with [`Features::ARCHIVE`] has of it. Answered with [`ToAppliance::Archive`] or
+    /// [`ToAppliance::NoArchive`].
+    Archive {
+        /// The appliance's own number, which the answer gives back.
+        request: RequestId,
     },
 }
 
@@ -137,6 +151,22 @@ pub enum ToAppliance {
         /// What can be done, as a sentence.
         remedy: Line<256>,
     },
+    /// Recordings are given back: dial, show the ticket, and ask ([`crate::archive`]).
+    Archive {
+        /// The appliance's number.
+        request: RequestId,
+        /// The ticket's token: good once, and for [`crate::TICKET_LIVES`] seconds.
+        token: Token,
+    },
+    /// They are not, for now.
+    NoArchive {
+        /// The appliance's number.
+        request: RequestId,
+        /// Why, as a sentence.
+        why: Line<256>,
+        /// What can be done, as a sentence.
+        remedy: Line<256>,
+    },
 }
 
 #[cfg(test)]
@@ -147,6 +177,9 @@ mod tests {
     fn what_a_later_server_can_do_beside_is_passed_over() {
         let later: Features = postcard::from_bytes(&postcard::to_stdvec(&0x8001_u32).unwrap()).unwrap();
         assert!(later.has(Features::RECORDINGS) && later.has(Features::NONE));
-        assert!(!Features::NONE.has(Features::RECORDINGS));
+        assert!(!Features::NONE.has(Features::RECORDINGS) && !later.has(Features::ARCHIVE));
+        let both = Features::RECORDINGS.and(Features::ARCHIVE);
+        assert!(both.has(Features::ARCHIVE) && both.has(Features::RECORDINGS));
+        assert!(!Features::RECORDINGS.has(both));
     }
 }

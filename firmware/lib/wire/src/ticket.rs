@@ -1,8 +1,8 @@
-//! The first bytes of an engineer's own connection, and of one for recordings: the appliance's ticket and the server's answer. It never keeps one.
+//! The first bytes of an engineer's own connection, and of those for recordings: the appliance's ticket and the server's answer. It never keeps one.
 //!
 //! The appliance sends [`MAGIC`] and the token that it was given with the request, 36 bytes in all. The server answers with
 //! one byte, [`WELCOME`] or [`UNKNOWN`]. After [`WELCOME`] both ends carry the engineer's bytes, or speak
-//! [`crate::upload`]. A ticket for the one is none for the other.
+//! [`crate::upload`] or [`crate::archive`]. A ticket for the one is none for the others.
 
 use crate::token::Token;
 use std::io;

@@ -4,6 +4,7 @@
 mod access;
 mod admit;
 mod answer;
+mod archive;
 mod array;
 mod asked;
 mod audit;
@@ -277,6 +278,8 @@ impl Api {
             Call::Log => system::log(self, asks.query).await.map(|value| answer::ok(&value)),
             Call::LogFile => system::log_file(self).await,
             Call::Recordings => recordings::list(self, asks.query).await.map(|value| answer::ok(&value)),
+            Call::KeptRecordings => archive::list(self, asks.query).await.map(|value| answer::ok(&value)),
+            Call::KeptRecordingFile => archive::download(self, &by, asks.star).await,
             Call::RecordingFile => recordings::download(self, &by, asks.star).await,
             Call::RecordingEvents => play::events(self, &by, &asks).await.map(|value| answer::ok(&value)),
             Call::PlayRecording => play::frames(self, &by, &asks).await.map(|value| answer::ok(&value)),

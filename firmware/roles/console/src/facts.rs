@@ -1,6 +1,7 @@
 //! What the page shows, asked of the other roles over the bus. It never keeps a fact longer than a second.
 
 use drawbridge_bus::client::{CallError, Client};
+use drawbridge_bus::fetch::ANSWER_WITHIN as ANSWER_OF_TUNNEL_WITHIN;
 use drawbridge_bus::{Port, Reply, Request, Role, SystemStatus};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,11 @@ const FRESH_FOR: Duration = Duration::from_secs(1);
 /// The most questions of browsers that are under way at one time: half of the connections that a role takes from one other.
 const CALLS_AT_ONCE: usize = 4;
 
+/// The most questions of browsers that the tunnel asks the server: two lists, and a part of each of two downloads.
+const SERVER_CALLS_AT_ONCE: usize = 4;
+/// How long one of these may take in all: longer than the tunnel gives the server, and shorter than a page waits.
+const SERVER_WITHIN: Duration = Duration::from_secs(ANSWER_OF_TUNNEL_WITHIN + 2);
+
 /// The state of the system as far as it could be asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
@@ -32,12 +38,19 @@ pub(crate) struct Asker {
     sockets: PathBuf,
     last: Mutex<Option<(Instant, Arc<Facts>)>>,
     turns: Semaphore,
+    /// Apart from the others: whatever the server does, nothing else waits for it.
+    server_turns: Semaphore,
 }
 
 impl Asker {
     /// Asks the roles whose sockets are in this folder.
     pub(crate) fn new(sockets: PathBuf) -> Self {
-        Self { sockets, last: Mutex::new(None), turns: Semaphore::new(CALLS_AT_ONCE) }
+        Self {
+            sockets,
+            last: Mutex::new(None),
+            turns: Semaphore::new(CALLS_AT_ONCE),
+            server_turns: Semaphore::new(SERVER_CALLS_AT_ONCE),
+        }
     }
 
     /// The facts, at most a second old. Takes at most two seconds, whatever the roles do.
@@ -85,10 +98,24 @@ impl Asker {
         self.over_one_connection(role, request).await
     }
 
-    async fn over_one_connection(&self, role: Role, request: Request) -> Result<Reply, CallError> {
+    /// Asks the tunnel something that it asks the server first.
+    pub(crate) async fn ask_server(&self, request: Request) -> Result<Reply, CallError> {
+        let asked = async {
+            let _turn = self.server_turns.acquire().await;
+            self.connect(Role::Tunnel).await?.call_within(request, SERVER_WITHIN).await
+        };
+        // One who is waited for long has the time of the others, too.
+        tokio::time::timeout(SERVER_WITHIN, asked).await.unwrap_or(Err(CallError::TimedOut(Role::Tunnel)))
+    }
+
+    async fn connect(&self, role: Role) -> Result<Client, CallError> {
         let stream = tokio::net::UnixStream::connect(self.sockets.join(role.name()))
             .await
             .map_err(|error| CallError::Unreachable(role, error))?;
-        Client::over(role, stream).call(request).await
+        Ok(Client::over(role, stream))
+    }
+
+    async fn over_one_connection(&self, role: Role, request: Request) -> Result<Reply, CallError> {
+        self.connect(role).await?.call(request).await
     }
 }

@@ -3,9 +3,9 @@
 use crate::bounds::Bucket;
 use crate::carrier::Carrier;
 use crate::engineers::{Engineers, Request};
+use crate::hand::Admission;
 use crate::pace::{Pace, stopped};
 use crate::trouble::Trouble;
-use crate::upload::Admission;
 use drawbridge_bus::bridge::{SecretText, TunnelOrders};
 use drawbridge_wire as wire;
 use drawbridge_wire::{Decoder, Features, PROTOCOL, ToAppliance, ToServer};
@@ -222,11 +222,12 @@ impl Messages {
                     }
                 }
             }
-            ToAppliance::Upload { request, token } => {
+            ToAppliance::Upload { request, token } | ToAppliance::Archive { request, token } => {
                 engineers.hand().answered(request, Admission::Ticket(token));
                 Ok(())
             }
-            ToAppliance::NoUpload { request, why, remedy } => {
+            ToAppliance::NoUpload { request, why, remedy }
+            | ToAppliance::NoArchive { request, why, remedy } => {
                 engineers.hand().answered(request, Admission::Refused { why, remedy });
                 Ok(())
             }

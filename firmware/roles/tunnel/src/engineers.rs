@@ -3,7 +3,7 @@
 
 use crate::bounds::Bucket;
 use crate::copy::both_ways;
-use crate::upload::{Hand, Present};
+use crate::hand::{Hand, Present};
 use crate::way::{Service, Way};
 use drawbridge_bus::bridge::SecretBytes;
 use drawbridge_bus::relay::{Caller, preface};
@@ -67,7 +67,7 @@ impl Engineers {
         }
     }
 
-    /// What those who send recordings share with the control connection.
+    /// What those who send recordings or ask for them share with the control connection.
     pub(crate) const fn hand(&self) -> &Hand {
         &self.hand
     }

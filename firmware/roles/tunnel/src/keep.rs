@@ -8,7 +8,7 @@ use crate::pace::{Pace, stopped};
 use crate::role::Tunnel;
 use crate::ssh::{Ssh, fingerprint, known_key, login_key};
 use crate::trouble::Trouble;
-use crate::upload::{self, Hand};
+use crate::upload;
 use crate::way::{Service, Way};
 use drawbridge_bus::bridge::{Link, SecretText, TunnelJob, TunnelNews, TunnelOrders};
 use drawbridge_wire::Features;
@@ -28,9 +28,8 @@ const LOG_AGAIN: Duration = Duration::from_mins(10);
 
 /// Runs until it is to stop.
 pub(crate) async fn run(tunnel: Tunnel, news: News, mut stop: watch::Receiver<bool>) {
-    let Tunnel { place, asker, way, orders } = tunnel;
+    let Tunnel { place, asker, way, orders, hand } = tunnel;
     let TunnelJob::Bridge { relay } = &orders.job else { return };
-    let hand = Hand::new();
     // Ends with the role; nothing here waits for it.
     tokio::spawn(upload::run(hand.clone(), Arc::clone(&way), asker.clone(), place.pace));
     let mut engineers = Engineers::new(Arc::clone(&way), relay.clone(), place.sshd, hand);

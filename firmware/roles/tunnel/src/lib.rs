@@ -9,12 +9,14 @@
 //!                        │     └── carrier (a cable that comes back)          ▼
 //!                        │                              engineers ──► way, ticket ══ copy ══► 127.0.0.1: the SSH daemon
 //!                        ├──► upload (recorder's parts) ──► way, ticket ══ a recording's chain and what it names ══► the server
+//!                        ├──► archive ◄── console: a list, or a bundle part by part ◄══ ticket, way ══ the server
 //!                        └──► doctor (the same way, told step by step)
 //! ```
 //!
 //! The server may be hostile. Whatever it sends is bounded in bytes, messages, dials and time (`bounds`, `guard`), and a
 //! control connection on which something else comes than the protocol's messages is ended and made again.
 
+mod archive;
 mod bounds;
 mod bus;
 mod carrier;
@@ -23,6 +25,7 @@ mod copy;
 mod doctor;
 mod engineers;
 mod guard;
+mod hand;
 mod keep;
 mod leave;
 mod news;

@@ -17,6 +17,8 @@ pub struct Pace {
     pub wait_refused: Duration,
     /// Recordings that run are looked at so often.
     pub upload_every: Duration,
+    /// A recording that is fetched and that nobody pulls is let go after this time.
+    pub fetch_idle: Duration,
 }
 
 impl Default for Pace {
@@ -28,6 +30,7 @@ impl Default for Pace {
             wait_most: Duration::from_secs(5),
             wait_refused: Duration::from_mins(1),
             upload_every: Duration::from_secs(1),
+            fetch_idle: Duration::from_secs(drawbridge_bus::fetch::IDLE_FOR),
         }
     }
 }

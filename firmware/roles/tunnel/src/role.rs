@@ -1,7 +1,9 @@
 //! The role's place on the bus: it says that it serves, takes its orders, gives up what they do not need, and ends when init says
-//! so, when session is lost, or when a test is over. It never answers a question.
+//! so, when session is lost, or when a test is over. It answers nothing but what the owner asks of his recordings at the server (`archive`).
 
+use crate::archive::Archive;
 use crate::bus::Asker;
+use crate::hand::Hand;
 use crate::news::{Delivery, News, orders};
 use crate::way::{Way, WayError};
 use crate::{Pace, doctor, keep};
@@ -105,7 +107,7 @@ fn start(place: &Place) -> Result<(), End> {
     }
     (place.narrow)(&ports)?;
     let (news, delivery) = Delivery::new(asker.clone(), session, orders.job.clone());
-    let tunnel = Tunnel { place: place.clone(), asker, way, orders };
+    let tunnel = Tunnel { place: place.clone(), asker, way, orders, hand: Hand::new() };
     runtime.block_on(serve(tunnel, bus, init, news, delivery))
 }
 
@@ -115,6 +117,8 @@ pub(crate) struct Tunnel {
     pub(crate) asker: Asker,
     pub(crate) way: Arc<Way>,
     pub(crate) orders: Box<TunnelOrders>,
+    /// Where control connection, engineers and recordings meet.
+    pub(crate) hand: Hand,
 }
 
 async fn serve(
@@ -127,6 +131,7 @@ async fn serve(
     let bus = tokio::net::UnixListener::from_std(bus).map_err(End::Start)?;
     let (stop, stops) = watch::channel(false);
     let is_test = tunnel.orders.job == TunnelJob::Test;
+    let archive = (!is_test).then(|| Archive::new(&tunnel));
     let mut work = tokio::spawn(async move {
         if is_test {
             Box::pin(doctor::run(tunnel, news)).await;
@@ -134,7 +139,15 @@ async fn serve(
             Box::pin(keep::run(tunnel, news, stops)).await;
         }
     });
-    let answers = server::serve(Role::Tunnel, bus, |_, _| async { Reply::Refused(Refusal::NotMine) });
+    let answers = server::serve(Role::Tunnel, bus, move |_, request| {
+        let archive = archive.clone();
+        async move {
+            match archive {
+                Some(archive) => archive.answer(request).await,
+                None => Reply::Refused(Refusal::NotNow),
+            }
+        }
+    });
     let mut delivered = std::pin::pin!(delivery.run());
     let seconds = tokio::select! {
         error = answers => return Err(End::Bus(error)),

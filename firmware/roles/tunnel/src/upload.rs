@@ -10,18 +10,16 @@
 //!
 //! What is unsent is known to the recorder alone, by its own look at what it has: here nothing is remembered that outlives the process.
 
-mod hand;
 mod sender;
 
-pub(crate) use hand::{Admission, Hand, Present};
-
 use crate::bus::Asker;
+use crate::hand::{Admission, Hand};
 use crate::keep::{Waits, sentence};
 use crate::pace::Pace;
 use crate::way::Way;
 use drawbridge_bus::record::RecordingId;
 use drawbridge_bus::upload::Unsent;
-use drawbridge_wire::Line;
+use drawbridge_wire::{Line, ToServer};
 use sender::{Sender, Turn};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -197,7 +195,8 @@ async fn connect(hand: &Hand, way: &Way, asker: &Asker) -> Result<Sender, Troubl
     let key = asker.evidence_key().await.map_err(|error| Trouble::passing(error.to_string()))?;
     let key = Line::new(key).map_err(|_| Trouble::passing("the device's key for evidence is none"))?;
     let control = hand.control().await;
-    let admission = timeout(ANSWER_WITHIN, hand.ask(&control, key)).await;
+    let upload = |request| ToServer::Upload { request, key };
+    let admission = timeout(ANSWER_WITHIN, hand.ask(&control, upload)).await;
     match admission {
         Ok(Some(Admission::Ticket(token))) => Sender::open(way, &token).await.map_err(Trouble::passing),
         Ok(Some(Admission::Refused { why, remedy })) => {

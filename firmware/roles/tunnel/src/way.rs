@@ -40,6 +40,8 @@ pub(crate) enum Service {
     Session,
     /// A connection for recordings.
     Recording,
+    /// A connection on which recordings come back.
+    Archive,
 }
 
 /// The way.
@@ -48,6 +50,7 @@ pub(crate) struct Way {
     control: Route,
     session: Route,
     recording: Route,
+    archive: Route,
     leaving: Arc<Leaving>,
     pinned: bool,
 }
@@ -75,6 +78,7 @@ impl Way {
             control: for_service(drawbridge_wire::CONTROL),
             session: for_service(drawbridge_wire::SESSION),
             recording: for_service(drawbridge_wire::RECORDING),
+            archive: for_service(drawbridge_wire::ARCHIVE),
             leaving,
             pinned: trust.pin.is_some(),
         })
@@ -102,6 +106,7 @@ impl Way {
             Service::Control => (&self.control, drawbridge_wire::CONTROL),
             Service::Session => (&self.session, drawbridge_wire::SESSION),
             Service::Recording => (&self.recording, drawbridge_wire::RECORDING),
+            Service::Archive => (&self.archive, drawbridge_wire::ARCHIVE),
         };
         let tunnel = self.dialler.dial(route, observer).await?;
         if tunnel.report.alpn.as_deref() == Some(wanted) { Ok(tunnel) } else { Err(Trouble::NotOurs) }

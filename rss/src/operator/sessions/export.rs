@@ -3,17 +3,12 @@
 
 use super::Kept;
 use crate::Trouble;
-use crate::evidence::sealed;
-use drawbridge_chain::FILE;
-use drawbridge_recording::{Bundle, Files as _, FolderFiles, Section, cast};
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Read as _, Write};
+use crate::evidence::Tar;
+use drawbridge_recording::{Bundle, Files as _, FolderFiles, cast};
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-
-/// The blocks of a tar file (POSIX.1-1988, ustar), and what ends one.
-const BLOCK: u64 = 512;
-const END: [u8; 1024] = [0; 1024];
 
 /// As what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,32 +87,5 @@ pub(super) fn chosen(bundle: &Bundle<FolderFiles>, terminal: Option<u32>) -> Res
 }
 
 fn tar(kept: &Kept, to: &mut impl Write) -> io::Result<()> {
-    let name = &kept.line.name;
-    // What the chain proves up to where the index says that it is on the disk, whatever comes in meanwhile.
-    let state = sealed(&kept.folder, kept.line.chain)?;
-    let began = state.header().start.millis() / 1000;
-    let mut files = vec![(FILE.to_owned(), kept.line.chain)];
-    files.extend(state.tracks().iter().map(|(track, sealed)| (track.as_str().to_owned(), sealed.bytes)));
-    // In the order of their names, as the console has them.
-    files.sort_unstable();
-    for (file, length) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_path(format!("{name}/{file}"))?;
-        header.set_size(length);
-        header.set_mode(0o644);
-        header.set_mtime(began);
-        header.set_entry_type(tar::EntryType::Regular);
-        header.set_cksum();
-        to.write_all(header.as_bytes())?;
-        let section = Section::new(File::open(kept.folder.join(&file))?, 0, length);
-        let copied = io::copy(&mut section.take(length), to)?;
-        if copied < length {
-            return Err(io::Error::other(format!(
-                "{file} ends before what its chain names: rss sessions verify says more"
-            )));
-        }
-        let padding = usize::try_from(length.next_multiple_of(BLOCK) - length).unwrap_or(0);
-        to.write_all(END.get(..padding).unwrap_or_default())?;
-    }
-    to.write_all(&END)
+    io::copy(&mut Tar::open(&kept.folder, &kept.line.name, kept.line.chain)?, to).map(drop)
 }

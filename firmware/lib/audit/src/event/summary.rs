@@ -227,8 +227,9 @@ impl Event {
             What::RecordingFailed { recording, why } => {
                 format!("The recording {recording} has failed: {why}")
             }
-            What::RecordingFetched { recording } => {
-                format!("The recording {recording} was handed out to {who}")
+            What::RecordingFetched { recording, from_server } => {
+                let whence = if *from_server { ", from the support server" } else { "" };
+                format!("The recording {recording} was handed out to {who}{whence}")
             }
             What::RecordingRemoved { recording, head, why } => {
                 format!("The recording {recording} with head hash {head} was removed: {why}")

@@ -63,7 +63,7 @@ pub(crate) fn one_of_each(name: &Name, long: &Long, line: &Text<1024>) -> Vec<Wh
         What::Discovery { networks: text(), found: u32::MAX },
         What::RecordingClosed { recording: session(), head: hash, bytes: u64::MAX, end: session() },
         What::RecordingFailed { recording: session(), why: text() },
-        What::RecordingFetched { recording: session() },
+        What::RecordingFetched { recording: session(), from_server: true },
         What::RecordingRemoved { recording: session(), head: hash, why: text() },
         What::BreakGlass { session: session(), why: text() },
         What::Upgrade { outcome: Outcome::Failed, from: session(), to: session(), why },

@@ -353,6 +353,9 @@ pub enum What {
     },
     RecordingFetched {
         recording: Name,
+        /// It came from the support server, and not from the appliance.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        from_server: bool,
     },
     RecordingRemoved {
         recording: Name,

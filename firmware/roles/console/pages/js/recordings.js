@@ -1,6 +1,7 @@
 // The page Recordings: what engineers have done, each connection to be played or taken away as one file, and how it is checked.
 
 import { get } from "./api.js";
+import { atServer } from "./at-server.js";
 import { fill, h, heading, result, section, table, theirs } from "./dom.js";
 import { date, groups, kib, span } from "./format.js";
 import { load } from "./load.js";
@@ -35,7 +36,8 @@ export function open(main, id) {
   if (id) return player(main, id);
   const place = h("div");
   const explained = h("div");
-  fill(main, heading("Recordings"), place, explained);
+  const there = h("div");
+  fill(main, heading("Recordings"), place, explained, there);
   let timer = 0;
   let gone = false;
   let earlier = [];
@@ -59,6 +61,7 @@ export function open(main, id) {
 
   load(place, () => get("/recordings"), (found) => { known = JSON.stringify(found); return view(found); }, "its recordings");
   load(explained, () => get("/device"), how, "its keys");
+  const leaveServer = atServer(there);
   const again = async () => {
     try {
       const found = document.hidden ? null : await get("/recordings", true);
@@ -70,5 +73,5 @@ export function open(main, id) {
     if (!gone) timer = setTimeout(again, EVERY);
   };
   timer = setTimeout(again, EVERY);
-  return () => { gone = true; clearTimeout(timer); };
+  return () => { gone = true; clearTimeout(timer); leaveServer(); };
 }

@@ -57,6 +57,8 @@ pub(super) enum Call {
     Log,
     LogFile,
     Recordings,
+    KeptRecordings,
+    KeptRecordingFile,
     RecordingFile,
     RecordingEvents,
     PlayRecording,
@@ -119,6 +121,9 @@ pub(super) const CALLS: &[(Method, &str, Access, Call)] = &[
     (Method::GET, "log", Access::Look, Call::Log),
     (Method::GET, "log.txt", Access::Look, Call::LogFile),
     (Method::GET, "recordings", Access::Look, Call::Recordings),
+    // Before those of one recording: no recording is called so.
+    (Method::GET, "recordings/server", Access::Look, Call::KeptRecordings),
+    (Method::GET, "recordings/server/*", Access::Look, Call::KeptRecordingFile),
     (Method::GET, "recordings/*", Access::Look, Call::RecordingFile),
     (Method::GET, "recordings/*/events", Access::Look, Call::RecordingEvents),
     (Method::GET, "recordings/*/play", Access::Look, Call::PlayRecording),

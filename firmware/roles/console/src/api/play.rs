@@ -155,7 +155,7 @@ async fn finished(api: &Api, id: &str) -> Result<RecordingLine, Problem> {
 
 fn fetched(api: &Api, by: &By<'_>, session: [u8; 32], id: &RecordingId) {
     if api.players.is_first(session, id) {
-        api.tell(by.did(What::RecordingFetched { recording: Name::of(id.as_str()) }));
+        api.tell(by.did(What::RecordingFetched { recording: Name::of(id.as_str()), from_server: false }));
     }
 }
 

@@ -31,18 +31,7 @@ pub(super) const fn policy(recording: Recording) -> &'static str {
 
 /// Recordings, as a query asks for them: the latest, or `before=ID` those before that one.
 pub(crate) async fn list(api: &Api, query: &str) -> Result<Value, Problem> {
-    let before = match query.split_once('=') {
-        None if query.is_empty() => None,
-        Some(("before", id)) => Some(parse(id)?),
-        _ => {
-            return Err(Problem::field(
-                "query",
-                "this is not asked for so",
-                "as in before=20261127T014500Z-3fa9c01d",
-            ));
-        }
-    };
-    let lines = lines(api, before).await?;
+    let lines = lines(api, before(query)?).await?;
     let status = match api.ask(Role::Recorder, Request::Recorder).await? {
         Reply::Recorder(status) => status,
         other => return Err(unexpected(&other)),
@@ -55,6 +44,18 @@ pub(crate) async fn list(api: &Api, query: &str) -> Result<Value, Problem> {
         "takes": status.takes,
         "trouble": status.trouble,
     }))
+}
+
+/// Before which one, as a query says it.
+pub(super) fn before(query: &str) -> Result<Option<RecordingId>, Problem> {
+    match query.split_once('=') {
+        None if query.is_empty() => Ok(None),
+        Some(("before", id)) => parse(id).map(Some),
+        _ => {
+            let right = "as in before=20261127T014500Z-3fa9c01d";
+            Err(Problem::field("query", "this is not asked for so", right))
+        }
+    }
 }
 
 async fn lines(api: &Api, before: Option<RecordingId>) -> Result<Vec<RecordingLine>, Problem> {
@@ -99,7 +100,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn parse(id: &str) -> Result<RecordingId, Problem> {
+pub(super) fn parse(id: &str) -> Result<RecordingId, Problem> {
     RecordingId::parse(id).ok_or_else(|| {
         Problem::field("id", "this is no recording's name", "one that the list of recordings has")
     })
@@ -119,7 +120,7 @@ pub(crate) async fn download(api: &Arc<Api>, by: &By<'_>, name: &str) -> Done {
     let id = name.strip_suffix(".tar").ok_or_else(Problem::not_found)?;
     let line = find(api, id).await?;
     let place = download::place(api)?;
-    api.tell(by.did(What::RecordingFetched { recording: Name::of(line.id.as_str()) }));
+    api.tell(by.did(What::RecordingFetched { recording: Name::of(line.id.as_str()), from_server: false }));
     let files = line.files.iter().map(|(name, length)| (format!("{}/{name}", line.id), *length)).collect();
     let name = format!("drawbridge-{}.tar", line.id);
     let began = u64::try_from(line.began).unwrap_or(0);

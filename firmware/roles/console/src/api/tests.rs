@@ -1,5 +1,6 @@
 //! Calls of an administrator, with roles beside the console that say what a test wants.
 
+mod archive;
 mod notifications;
 mod playing;
 

@@ -48,6 +48,7 @@ pub(crate) const FAST: Pace = Pace {
     wait_most: Duration::from_millis(300),
     wait_refused: Duration::from_millis(600),
     upload_every: Duration::from_millis(100),
+    fetch_idle: Duration::from_secs(30),
 };
 
 /// Orders for a bridge to this server, by the pin of its certificate.

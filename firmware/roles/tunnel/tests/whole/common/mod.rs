@@ -7,16 +7,18 @@ pub(crate) mod server;
 use drawbridge_bus::bridge::{
     BridgePath, DeviceKeys, Link, SecretBytes, TunnelJob, TunnelNews, TunnelOrders, Verification,
 };
+use drawbridge_bus::client::Client;
 use drawbridge_bus::frame::{Decoder, Frame, encode};
 use drawbridge_bus::relay::{self, Caller};
 use drawbridge_bus::support::Target;
-use drawbridge_bus::{Event, Reply, Request, Role};
+use drawbridge_bus::{Event, Reply, Request, Role, receive_with, send_with};
 use drawbridge_tunnel::{Pace, Place, run_at};
 use drawbridge_wire::Token;
 use recorder::House;
 use server::Server;
-use std::os::fd::IntoRawFd as _;
-use std::process::ExitCode;
+use std::os::fd::{AsFd as _, IntoRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -81,7 +83,7 @@ pub(crate) struct Tunnel {
     ended: oneshot::Receiver<bool>,
     daemon: TcpListener,
     relay: SecretBytes,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Tunnel {
@@ -132,7 +134,7 @@ impl Tunnel {
             let _ = end.send(run_at(&place) == ExitCode::SUCCESS);
         });
         let init = soon("the role's start", is_ready.recv()).await.unwrap();
-        Self { news, init, ended, daemon, relay, _folder: folder }
+        Self { news, init, ended, daemon, relay, folder }
     }
 
     /// What the role tells next.
@@ -179,12 +181,58 @@ impl Tunnel {
         tokio::time::timeout(Duration::from_millis(50), self.daemon.accept()).await.is_ok()
     }
 
+    /// A connection to the role as that role is, by the kernel's word. That takes root.
+    pub(crate) fn call_as(&self, role: Role) -> Client {
+        use std::os::unix::fs::PermissionsExt as _;
+        let socket = self.folder.path().join("tunnel");
+        for path in [self.folder.path(), &socket] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let (mine, its) = std::os::unix::net::UnixStream::pair().unwrap();
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["a_callers_own_process", "--exact", "--ignored", "--nocapture"])
+            .env(CALLER, socket)
+            .uid(role.uid())
+            .gid(role.uid())
+            .stdin(OwnedFd::from(its))
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        let mut came = Vec::new();
+        assert_eq!(receive_with(&mine, &mut [0; 1], &mut came).unwrap(), 1);
+        let stream = std::os::unix::net::UnixStream::from(came.remove(0));
+        stream.set_nonblocking(true).unwrap();
+        Client::over(Role::Tunnel, UnixStream::from_std(stream).unwrap())
+    }
+
     /// Says stop: whether the role has ended well.
     pub(crate) async fn stop(mut self) -> bool {
         let stop = encode(&Frame::Event(Event::Stop { seconds: 5 })).unwrap();
         self.init.write_all(&stop).await.unwrap();
         soon("the role's end", self.ended).await.expect("the role has not panicked")
     }
+}
+
+/// Where a caller's own process connects to.
+const CALLER: &str = "DRAWBRIDGE_TEST_CALL";
+
+/// To be called by the one test that is a caller's own process: it connects, and gives the connection back.
+pub(crate) fn be_a_caller() {
+    let Some(socket) = std::env::var_os(CALLER) else { return };
+    let to = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+    let stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    send_with(&to, b"x", &[stream.as_fd()]).unwrap();
+    std::process::exit(0);
+}
+
+/// Whether callers can be who they say they are; whoever cannot do without says so.
+pub(crate) fn has_callers() -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        eprintln!("skipped: callers have the users of roles, which takes root");
+    }
+    is_root
 }
 
 fn device_keys() -> DeviceKeys {

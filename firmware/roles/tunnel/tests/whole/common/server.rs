@@ -33,6 +33,7 @@ pub(crate) struct Server {
     controls: mpsc::UnboundedReceiver<Tls>,
     sessions: mpsc::UnboundedReceiver<Tls>,
     recordings: mpsc::UnboundedReceiver<Tls>,
+    archives: mpsc::UnboundedReceiver<Tls>,
     refusals: mpsc::UnboundedReceiver<String>,
 }
 
@@ -47,12 +48,13 @@ impl Server {
         let (control, controls) = mpsc::unbounded_channel();
         let (session, sessions) = mpsc::unbounded_channel();
         let (recording, recordings) = mpsc::unbounded_channel();
+        let (archive, archives) = mpsc::unbounded_channel();
         let (refusal, refusals) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let acceptor = show.lock().unwrap().clone();
                 let (control, session, refusal) = (control.clone(), session.clone(), refusal.clone());
-                let recording = recording.clone();
+                let (recording, archive) = (recording.clone(), archive.clone());
                 tokio::spawn(async move {
                     stream.set_nodelay(true).unwrap();
                     match acceptor.accept(stream).await {
@@ -61,6 +63,9 @@ impl Server {
                         }
                         Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(wire::RECORDING) => {
                             let _ = recording.send(stream);
+                        }
+                        Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(wire::ARCHIVE) => {
+                            let _ = archive.send(stream);
                         }
                         Ok(stream) => {
                             let _ = session.send(stream);
@@ -73,7 +78,7 @@ impl Server {
             }
         });
         let host_key = PrivateKey::from(Ed25519Keypair::from_seed(&random()));
-        Self { port, pin, shown, host_key, controls, sessions, recordings, refusals }
+        Self { port, pin, shown, host_key, controls, sessions, recordings, archives, refusals }
     }
 
     /// The host key as OpenSSH writes it.
@@ -127,11 +132,12 @@ impl Server {
 
     /// The next connection for recordings with its ticket's token, which is taken.
     pub(crate) async fn recording(&mut self) -> (Token, Tls) {
-        let mut stream = soon("a connection for recordings", self.recordings.recv()).await.unwrap();
-        let token = soon("a ticket", ticket::read(&mut stream)).await.unwrap().expect("it is a ticket");
-        stream.write_all(&[ticket::WELCOME]).await.unwrap();
-        stream.flush().await.unwrap();
-        (token, stream)
+        welcomed(soon("a connection for recordings", self.recordings.recv()).await.unwrap()).await
+    }
+
+    /// The next connection on which recordings are asked for, likewise.
+    pub(crate) async fn archive(&mut self) -> (Token, Tls) {
+        welcomed(soon("a question for recordings", self.archives.recv()).await.unwrap()).await
     }
 
     /// How many engineers' connections have come that nobody has taken.
@@ -150,6 +156,13 @@ impl Server {
     }
 }
 
+async fn welcomed(mut stream: Tls) -> (Token, Tls) {
+    let token = soon("a ticket", ticket::read(&mut stream)).await.unwrap().expect("it is a ticket");
+    stream.write_all(&[ticket::WELCOME]).await.unwrap();
+    stream.flush().await.unwrap();
+    (token, stream)
+}
+
 /// TLS with a new certificate, and the pin of that.
 fn acceptor() -> (TlsAcceptor, [u8; 32]) {
     let pair = rcgen::KeyPair::generate().unwrap();
@@ -164,7 +177,8 @@ fn acceptor() -> (TlsAcceptor, [u8; 32]) {
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .unwrap();
-    config.alpn_protocols = vec![wire::CONTROL.to_vec(), wire::SESSION.to_vec(), wire::RECORDING.to_vec()];
+    config.alpn_protocols =
+        [wire::CONTROL, wire::SESSION, wire::RECORDING, wire::ARCHIVE].map(<[u8]>::to_vec).to_vec();
     (TlsAcceptor::from(Arc::new(config)), pin)
 }
 

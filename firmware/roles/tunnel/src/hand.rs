@@ -1,12 +1,13 @@
-//! Where those who send recordings, the control connection and engineers' connections meet: tickets are asked for and given here, and who
-//! comes in is told. It never dials, and keeps nobody waiting.
+//! Where those who send recordings or ask for them, the control connection and engineers' connections meet: tickets are asked for and
+//! given here, and who comes in is told. It never dials, and keeps nobody waiting.
 
 use drawbridge_wire::{Features, Line, RequestId, ToServer, Token};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-/// What the server says to whoever wants to send recordings.
+/// What the server says to whoever wants to send recordings, or to have some.
 #[derive(Debug)]
 pub(crate) enum Admission {
     /// The ticket.
@@ -20,8 +21,17 @@ pub(crate) enum Admission {
     },
 }
 
-/// The control connection, as far as it is of use here.
-type Control = Option<mpsc::Sender<ToServer>>;
+/// The control connection, as far as it is of use here: where to say something, and what the server can do.
+type Control = Option<(mpsc::Sender<ToServer>, Features)>;
+
+/// Why nothing can be asked now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Away {
+    /// There is no control connection.
+    Unconnected,
+    /// The server cannot do it.
+    Unable,
+}
 
 /// Clones are the same.
 #[derive(Clone)]
@@ -38,7 +48,16 @@ struct Shared {
 #[derive(Default)]
 struct Asked {
     number: u64,
-    told: Option<(RequestId, oneshot::Sender<Admission>)>,
+    told: BTreeMap<RequestId, oneshot::Sender<Admission>>,
+}
+
+/// A question that is forgotten when whoever asked gives it up.
+struct Question<'a>(&'a Hand, RequestId);
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.0.asked().told.remove(&self.1);
+    }
 }
 
 impl Hand {
@@ -60,12 +79,12 @@ impl Hand {
         if !can.has(Features::RECORDINGS) {
             log::info!("this server takes no recordings: they stay on the appliance");
         }
-        self.0.control.send_replace(can.has(Features::RECORDINGS).then_some(say));
+        self.0.control.send_replace(Some((say, can)));
     }
 
     /// The server has answered. What answers nothing that was asked is passed over: it may be late.
     pub(crate) fn answered(&self, request: RequestId, admission: Admission) {
-        if let Some((_, told)) = self.asked().told.take_if(|(asked, _)| *asked == request) {
+        if let Some(told) = self.asked().told.remove(&request) {
             // Who asked may have given up.
             let _ = told.send(admission);
         }
@@ -79,21 +98,24 @@ impl Hand {
     }
 
     /// Whether one is there.
-    pub(super) fn has_engineer(&self) -> bool {
+    pub(crate) fn has_engineer(&self) -> bool {
         self.0.present.load(Ordering::Relaxed) > 0
     }
 
     /// Waits until one has come or gone since the last time.
-    pub(super) async fn stirred(&self) {
+    pub(crate) async fn stirred(&self) {
         self.0.stirred.notified().await;
     }
 
     /// Waits for a control connection to a server that takes recordings.
-    pub(super) async fn control(&self) -> mpsc::Sender<ToServer> {
+    pub(crate) async fn control(&self) -> mpsc::Sender<ToServer> {
         let mut control = self.0.control.subscribe();
         loop {
             let now = control.borrow_and_update().clone();
-            if let Some(say) = now.filter(|say| !say.is_closed()) {
+            if let Some((say, can)) = now
+                && can.has(Features::RECORDINGS)
+                && !say.is_closed()
+            {
                 return say;
             }
             if control.changed().await.is_err() {
@@ -103,17 +125,32 @@ impl Hand {
         }
     }
 
+    /// The control connection as it is now, when the server can do this.
+    pub(crate) fn server(&self, what: Features) -> Result<mpsc::Sender<ToServer>, Away> {
+        match &*self.0.control.borrow() {
+            Some((say, _)) if say.is_closed() => Err(Away::Unconnected),
+            Some((say, can)) if can.has(what) => Ok(say.clone()),
+            Some(_) => Err(Away::Unable),
+            None => Err(Away::Unconnected),
+        }
+    }
+
     /// Asks for a ticket on that connection. None when it is lost, or nothing is said. Give it a time limit.
-    pub(super) async fn ask(&self, say: &mpsc::Sender<ToServer>, key: Line<128>) -> Option<Admission> {
+    pub(crate) async fn ask(
+        &self,
+        say: &mpsc::Sender<ToServer>,
+        question: impl FnOnce(RequestId) -> ToServer,
+    ) -> Option<Admission> {
         let (told, admission) = oneshot::channel();
         let request = {
             let mut asked = self.asked();
             asked.number += 1;
             let request = RequestId(asked.number);
-            asked.told = Some((request, told));
+            asked.told.insert(request, told);
             request
         };
-        say.send(ToServer::Upload { request, key }).await.ok()?;
+        let _asked = Question(self, request);
+        say.send(question(request)).await.ok()?;
         tokio::select! {
             admission = admission => admission.ok(),
             () = say.closed() => None,
@@ -136,6 +173,10 @@ impl Drop for Present {
 mod tests {
     use super::*;
 
+    fn upload(request: RequestId) -> ToServer {
+        ToServer::Upload { request, key: Line::of("key") }
+    }
+
     #[tokio::test]
     async fn a_ticket_is_for_who_asked_and_another_answer_is_nobodys() {
         let hand = Hand::new();
@@ -148,7 +189,8 @@ mod tests {
             hand.answered(request, Admission::Ticket(Token::from_bytes([2; 32])));
             hand.answered(request, Admission::Ticket(Token::from_bytes([3; 32])));
         };
-        let (admission, ()) = tokio::join!(hand.ask(&control, Line::of("key")), server);
+        let (admission, ()) = tokio::join!(hand.ask(&control, upload), server);
+        assert!(hand.asked().told.is_empty());
         assert!(matches!(admission, Some(Admission::Ticket(token)) if token.bytes() == &[2; 32]));
     }
 
@@ -162,13 +204,15 @@ mod tests {
             said.recv().await;
             drop(said);
         };
-        let (admission, ()) = tokio::join!(hand.ask(&control, Line::of("key")), server);
-        assert!(admission.is_none());
+        let (admission, ()) = tokio::join!(hand.ask(&control, upload), server);
+        assert!(admission.is_none() && hand.asked().told.is_empty());
+        assert_eq!(hand.server(Features::RECORDINGS).err(), Some(Away::Unconnected));
         let (say, mut said) = mpsc::channel(4);
         hand.begin(say, Features::NONE);
         let within = std::time::Duration::from_millis(20);
         assert!(tokio::time::timeout(within, hand.control()).await.is_err());
         assert!(said.try_recv().is_err());
+        assert_eq!(hand.server(Features::ARCHIVE).err(), Some(Away::Unable));
     }
 
     #[tokio::test]
