@@ -3,7 +3,7 @@
 //! The words are those of `Documentation/admin-guide/kernel-parameters.txt` and `ramoops.rst` of Linux 6.12.
 
 /// The words of every command line, in their order.
-const WORDS: [&str; 6] = [
+const WORDS: [&str; 7] = [
     // Messages go to the screen and to the first serial port. The last one named is /dev/console, where init writes.
     "console=tty0",
     "console=ttyS0,115200",
@@ -13,6 +13,8 @@ const WORDS: [&str; 6] = [
     "printk.devkmsg=on",
     // The page allocator shuffles only when told, though the configuration has the code.
     "page_alloc.shuffle=1",
+    // Else what is unpacked may take half of the memory at most, and a small machine has twice as much to spare just then.
+    "rootfstype=ramfs",
     // Without it the kernel makes a bond of its own at each start, which nobody has asked for.
     "bonding.max_bonds=0",
 ];

@@ -26,10 +26,10 @@ fn a_boot_from_the_disk_by_uefi_ends_at_the_status_page() {
 }
 
 #[test]
-fn seventy_two_mebibytes_are_enough_to_serve() {
-    let lab = Lab::new("72 MiB");
+fn sixty_four_mebibytes_are_enough_to_serve() {
+    let lab = Lab::new("64 MiB");
     let image = Image::here();
-    let appliance = Appliance::boot(&lab, &image, Plan { memory: 72, ..Plan::of(&image) });
+    let appliance = Appliance::boot(&lab, &image, Plan { memory: 64, ..Plan::of(&image) });
     appliance.is_up();
     for _ in 0..20 {
         assert_eq!(appliance.page().status, 200);

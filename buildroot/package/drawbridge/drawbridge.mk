@@ -91,6 +91,7 @@ DRAWBRIDGE_RUSTFLAGS = \
 	-Crelocation-model=pie \
 	--cfg=getrandom_backend=\"linux_raw\" \
 	-Clink-arg=-Wl,-z,relro,-z,now,-z,noexecstack \
+	-Clink-arg=-Wl,-z,pack-relative-relocs \
 	-Clink-arg=-Wl,--build-id=none \
 	$(DRAWBRIDGE_LINKER) \
 	$(addprefix --remap-path-prefix=,$(DRAWBRIDGE_REMAPS))

@@ -13,7 +13,7 @@ use crate::{buttons, clock, data, fatal, logs, watchdog};
 use drawbridge_bus::message::TIME_SERVERS_MOST;
 use drawbridge_bus::{
     Announcement, ClockCorrection, ClockState, DataState, Event, Power, Refusal, Reply, Request, Role,
-    SystemStatus, server,
+    RoleState, SystemStatus, server,
 };
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -336,6 +336,13 @@ impl Init {
             Request::Ready => {
                 if let Some(role) = self.roles.iter_mut().find(|role| role.role == asked.caller) {
                     role.supervision.ready();
+                }
+                let now = clock::since_boot();
+                let mut first = self.roles.iter().filter(|role| role.is_first());
+                if first.all(|role| role.supervision.state(now) == RoleState::Running) {
+                    for role in &mut self.roles {
+                        role.supervision.turn(now);
+                    }
                 }
                 if let Some(bus) = &mut self.bus {
                     bus.listens(asked);

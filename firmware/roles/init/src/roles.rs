@@ -18,6 +18,9 @@ use std::process::{Command, Stdio};
 /// The binary: init itself, which is every role.
 const BINARY: &str = "/init";
 
+/// They have the processor first: a person waits for what they do. The others start when these serve.
+const FIRST: [Role; 2] = [Role::Network, Role::Console];
+
 /// One turn of the loop reads no more than this from one role's log.
 const TURN_BYTES: usize = 64 * 1024;
 
@@ -70,7 +73,8 @@ impl Supervised {
         let profile = table::profile(role)?;
         groups::make(profile);
         let supervision = match role.runs() {
-            Runs::Always => Supervision::new(crate::clock::since_boot()),
+            Runs::Always if FIRST.contains(&role) => Supervision::new(crate::clock::since_boot()),
+            Runs::Always => Supervision::later(crate::clock::since_boot()),
             Runs::OnDemand => Supervision::dormant(),
             // Init keeps no one process of it.
             Runs::PerChannel => return None,
@@ -107,6 +111,11 @@ impl Supervised {
         if let Some(process) = &mut self.process {
             process.hear_all(self.role.name(), self.tokens, registry);
         }
+    }
+
+    /// Whether others wait for it.
+    pub(crate) fn is_first(&self) -> bool {
+        FIRST.contains(&self.role)
     }
 
     /// Starts a role that runs on demand; false when what was left of an earlier run is still ending.

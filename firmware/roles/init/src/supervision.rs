@@ -26,6 +26,8 @@ const MANY_ENDS: usize = 5;
 const LATELY: u64 = 60_000;
 /// A failed role gets another chance so often.
 const FAILED_DELAY: u64 = 60_000;
+/// A role that lets others start first waits for them so long.
+const TURN_WITHIN: u64 = 2_000;
 /// A role that does not serve within this time after its start hangs.
 const READY_WITHIN: u64 = 60_000;
 
@@ -79,6 +81,20 @@ impl Supervision {
             starts: 0,
             deaths: 0,
             by_order: false,
+        }
+    }
+
+    /// A role that is to be started when others serve ([`Self::turn`]), or soon anyway.
+    pub(crate) fn later(now: u64) -> Self {
+        Self::new(now + TURN_WITHIN)
+    }
+
+    /// Those that it waits for serve.
+    pub(crate) fn turn(&mut self, now: u64) {
+        if let Phase::Waiting { until } = &mut self.phase
+            && self.starts == 0
+        {
+            *until = now.min(*until);
         }
     }
 
@@ -234,6 +250,17 @@ mod tests {
         supervision.started(10);
         assert_eq!(supervision.due(10), None);
         assert_eq!(supervision.due(10 + READY_WITHIN), Some(Due::Kill));
+    }
+
+    #[test]
+    fn one_that_lets_others_go_first_starts_with_its_turn_or_soon_and_a_turn_hastens_no_restart() {
+        let mut supervision = Supervision::later(5);
+        assert_eq!((supervision.due(5), supervision.due(5 + TURN_WITHIN)), (None, Some(Due::Start)));
+        supervision.turn(300);
+        assert_eq!(supervision.due(300), Some(Due::Start));
+        assert!(!run(&mut supervision, 300, 400));
+        supervision.turn(401);
+        assert_eq!((supervision.due(401), supervision.deadline()), (None, Some(400 + FIRST_DELAY)));
     }
 
     #[test]

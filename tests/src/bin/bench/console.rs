@@ -28,7 +28,7 @@ const HANDSHAKE_GOAL: f64 = 0.6;
 const REQUEST_GOAL: f64 = 0.7;
 
 /// The page. Ours has it embedded.
-const PAGE: &str = "/style.css";
+const PAGE: &str = "/app.css";
 
 /// A link of everything in one piece takes long.
 const BUILD_WITHIN: Duration = Duration::from_mins(30);
@@ -180,7 +180,7 @@ fn nginx(lab: &Lab, client: &Client, ours: &Server, data: &Path) -> Result<Serve
         let path = root.join(name);
         std::fs::write(&path, content).map_err(BenchError::file("write", &path))
     };
-    write("style.css", &page)?;
+    write("app.css", &page)?;
     let port =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).map_err(failed)?.port();
     let (root_at, data) = (root.display(), data.display());

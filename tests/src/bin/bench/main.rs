@@ -2,7 +2,7 @@
 //! them; only what does not work at all is an error.
 //!
 //! Each figure is one line, `name  value  (peer, ratio, goal)`. Times are medians, with the smallest and the largest behind.
-//! With the argument `network` or `console` it measures that part alone.
+//! With the argument `system`, `network` or `console` it measures that part alone.
 
 mod bare;
 mod console;
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let part = std::env::args().nth(1);
     match part.as_deref() {
-        None | Some("network") => {}
+        None | Some("network" | "system") => {}
         Some("console") => {
             report::machine();
             return console::measure();
@@ -70,8 +70,11 @@ fn run() -> Result<()> {
     }
     let image = Image::here();
     report::machine();
-    if part.is_none() {
+    if part.as_deref() != Some("network") {
         system(&image)?;
+    }
+    if part.as_deref() == Some("system") {
+        return Ok(());
     }
     network::measure(&image, &Packages::at(folder())?)?;
     if part.is_none() { console::measure() } else { Ok(()) }
