@@ -209,9 +209,9 @@ fn typing(folder: &Path) -> Result<()> {
 }
 
 /// Types at a program on a terminal, each key when the one before was shown; recorded by us where there is a place for that.
-fn type_keys(mut command: Command, recorded: Option<&Path>) -> Result<()> {
+fn type_keys(mut command: Command, bundle: Option<&Path>) -> Result<()> {
     let (device, began) = (Device::new()?, Instant::now());
-    let mut recorder = recorded.map(|path| device.begin(path, began)).transpose()?;
+    let mut recorder = bundle.map(|path| device.begin(path, began)).transpose()?;
     let size = Size::clamped(24, 80);
     let terminal = recorder
         .as_mut()
@@ -246,9 +246,9 @@ fn type_keys(mut command: Command, recorded: Option<&Path>) -> Result<()> {
     shows(&mut master, b"ready", b"")?;
     for number in 0..KEYS {
         // A line is repeated by the program.
-        let (key, shown): (&[u8], &[u8]) = if number % 60 == 59 { (b"\r", b"x\r\n") } else { (b"x", b"x") };
+        let (key, echo): (&[u8], &[u8]) = if number % 60 == 59 { (b"\r", b"x\r\n") } else { (b"x", b"x") };
         master.write_all(key)?;
-        shows(&mut master, shown, key)?;
+        shows(&mut master, echo, key)?;
     }
     master.write_all(b"\r\x04")?;
     while let Ok(1..) = master.read(&mut [0; 4096]) {}
@@ -265,11 +265,11 @@ fn an_hour(folder: &Path) -> Result<()> {
     for tenth in 0..36_000_u64 {
         let now = Duration::from_millis(tenth * 100);
         match tenth % 200 {
-            key @ 0..60 if key % 3 == 0 => {
+            key @ 0..=59 if key % 3 == 0 => {
                 recorder.typed(terminal, now, b"x", false)?;
                 recorder.output(terminal, now, b"x")?;
             }
-            61 => recorder.output(terminal, now, answer.as_bytes())?,
+            70 => recorder.output(terminal, now, answer.as_bytes())?,
             _ => {}
         }
         if tenth % 8 == 0 {
