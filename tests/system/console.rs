@@ -82,6 +82,8 @@ fn besieged(name: &str, logins: usize) {
     let site = Site::boot(&lab, &Image::here(), SitePlan::new(ports).settings(SETTINGS));
     site.has("management", CONSOLE);
     site.has("array", Ipv4Addr::new(10, 0, 3, 20));
+    // It may have said so before the bus answered.
+    site.look_again();
     let text = site.says(ASKS);
     let code: String = text
         .split(ASKS)

@@ -43,6 +43,8 @@ fn the_console_is_found_by_mdns_on_the_technician_s_cable_and_over_ipv6() {
     let site = Site::boot(&lab, &image, SitePlan::new(ports).settings(settings));
     site.has("service", Ipv4Addr::new(169, 254, 100, 1));
     // By the kernel's own word.
+    // It may have said so before the bus answered.
+    site.look_again();
     site.says("the host is named sa-lid");
     let office_address = site.address("office");
 
