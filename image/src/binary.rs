@@ -231,7 +231,7 @@ fn rust_flags(remaps: &[(PathBuf, &str)]) -> OsString {
         // A static glibc program has no dlsym to find getrandom by, and /dev/urandom is not there before /dev is.
         "--cfg=getrandom_backend=\"linux_raw\"",
         "-Clink-arg=-Wl,-z,relro,-z,now,-z,noexecstack",
-        // 27,000 addresses that every process puts right at its start, in a fiftieth of the room.
+        // 27,000 addresses that every process puts right at its start, in an eightieth of the room.
         "-Clink-arg=-Wl,-z,pack-relative-relocs",
         // Distributions differ in whether the linker adds one.
         "-Clink-arg=-Wl,--build-id=none",

@@ -13,7 +13,7 @@ const WORDS: [&str; 7] = [
     "printk.devkmsg=on",
     // The page allocator shuffles only when told, though the configuration has the code.
     "page_alloc.shuffle=1",
-    // Else what is unpacked may take half of the memory at most, and a small machine has twice as much to spare just then.
+    // Else what is unpacked may take half of the memory at most, which is too little in a machine of 64 MiB.
     "rootfstype=ramfs",
     // Without it the kernel makes a bond of its own at each start, which nobody has asked for.
     "bonding.max_bonds=0",
