@@ -67,7 +67,8 @@ pub struct Cursor(usize);
 
 /// What to wait for.
 pub trait Pattern {
-    /// Where in the text it begins and ends, if it is there. The text may end amid a line.
+    /// Where in the text it begins and ends, if it is there. The text may end amid a line; the wait goes on until that
+    /// line is whole.
     fn find(&self, text: &str) -> Option<(usize, usize)>;
     /// How an error names it.
     fn describe(&self) -> String;
@@ -152,8 +153,9 @@ impl Serial {
         Ok(Self { speaker, shared, writer: Mutex::new(stream) })
     }
 
-    /// Waits until the text after the last match holds the pattern, and returns the line (or what there is of it) in
-    /// which the match begins. The next wait looks behind this match only.
+    /// Waits until the text after the last match holds the pattern and the line in which the match begins is whole, and
+    /// returns that line. The next wait looks behind this match only. Who speaks may write a line in pieces: half of
+    /// one never counts, so a prompt without a line's end cannot be waited for.
     #[allow(clippy::needless_pass_by_value, reason = "texts and closures are written at the call")]
     pub fn wait_for(&self, pattern: impl Pattern, within: Duration) -> Result<Line, SerialError> {
         self.wait_for_before(pattern, |_: &str| false, within)
@@ -179,9 +181,11 @@ impl Serial {
                 let (wanted, tail) = (pattern.describe(), state.transcript.tail(QUOTED_LINES));
                 return Err(SerialError::Instead { speaker: self.speaker.clone(), said, wanted, tail });
             }
-            if let Some((start, end)) = found {
+            if let Some((start, end)) = found
+                && let Some(line) = state.transcript.whole_line_at(from + start)
+            {
                 state.cursor = Cursor(from + end);
-                return Ok(state.transcript.line_at(from + start));
+                return Ok(line);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if state.ended || left.is_zero() {
@@ -319,6 +323,26 @@ mod tests {
         serial.wait_for("ready", SOON).unwrap();
         serial.look_from(Serial::beginning());
         serial.wait_for(|line: &str| line.starts_with("boo"), SOON).unwrap();
+    }
+
+    #[test]
+    fn a_line_that_comes_in_pieces_is_waited_for_until_it_is_whole() {
+        let (serial, mut machine) = pair();
+        machine.write_all(b"found ").unwrap();
+        assert!(serial.wait_for("found", Duration::from_millis(50)).is_err());
+        let rest = std::thread::spawn(move || {
+            for piece in ["sa.local ", "9000", "\r\n"] {
+                std::thread::sleep(Duration::from_millis(20));
+                machine.write_all(piece.as_bytes()).unwrap();
+            }
+            machine
+        });
+        assert_eq!(serial.wait_for("found", SOON).unwrap().text, "found sa.local 9000");
+        // The last line of one that hangs up is whole as it stands.
+        let mut machine = rest.join().unwrap();
+        machine.write_all(b"gone").unwrap();
+        drop(machine);
+        assert_eq!(serial.wait_for("gone", SOON).unwrap().text, "gone");
     }
 
     #[test]

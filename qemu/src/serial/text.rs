@@ -127,6 +127,12 @@ impl Transcript {
         Line { at: Instant::now().saturating_duration_since(self.started), text }
     }
 
+    /// The line around a place, if it is whole.
+    pub(super) fn whole_line_at(&self, place: usize) -> Option<Line> {
+        let index = self.ends.partition_point(|(end, _)| *end <= place);
+        (index < self.ends.len()).then(|| self.line(index))
+    }
+
     pub(super) fn tail(&self, count: usize) -> String {
         let lines: Vec<&str> = self.text.lines().collect();
         lines.get(lines.len().saturating_sub(count)..).unwrap_or_default().join("\n") + "\n"
