@@ -68,7 +68,7 @@ impl Tape {
         };
         let clock = Clock::new(UNIX_EPOCH + Duration::from_hours(490_896), Duration::ZERO);
         let store = FolderStore::create(&folder).unwrap();
-        let mut recorder = Recorder::create(store, facts, device.key(), clock, Duration::ZERO).unwrap();
+        let mut recorder = Recorder::create(store, facts, device.key(), None, clock, Duration::ZERO).unwrap();
         let terminal = recorder.terminal(Duration::ZERO, text("xterm"), Size::clamped(24, 80)).unwrap();
         Self { folder, recorder, terminal, second: 0 }
     }

@@ -1,12 +1,16 @@
 //! Says whether a recording or an audit is as the appliance sealed it, and where not: for the program `verify`, and for whoever keeps
 //! recordings. It needs no network, changes nothing, and shows nothing of what it reads but what it is, who came in, and the places of
-//! breaks.
+//! breaks; what is encrypted it writes in the clear where the customer's key is given, and only there.
 
 mod audit;
+mod identity;
+mod opening;
 mod place;
 mod source;
 mod words;
 
+pub use identity::{AGE_FILE_BYTES, Identity, IdentityFault};
+pub use opening::{Key, OpeningFault, open};
 pub use source::Source;
 
 use drawbridge_chain::{Expected, FILE, Verdict};

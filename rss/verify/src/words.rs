@@ -80,6 +80,10 @@ fn recording(bundle: &Bundle<Lent<'_>>, out: &mut Vec<u8>) {
     if let Ok(duration) = bundle.duration() {
         say!(out, "  took      {}", seconds(duration));
     }
+    if let Some(recipient) = bundle.recipient() {
+        say!(out, "  contents  encrypted to {recipient}: who has its private key opens them, see --help");
+        return;
+    }
     let (mut commands, mut files, mut forwards) = (0_u64, 0_u64, 0_u64);
     if let Ok(mut events) = bundle.events() {
         while let Ok(Some(entry)) = events.next_entry() {

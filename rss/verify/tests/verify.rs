@@ -38,7 +38,7 @@ fn record(folder: &Path, is_ended: bool) -> PathBuf {
     };
     let clock = Clock::new(UNIX_EPOCH + Duration::from_hours(490_896), Duration::ZERO);
     let store = FolderStore::create(&path).unwrap();
-    let mut recorder = Recorder::create(store, facts, key(), clock, Duration::ZERO).unwrap();
+    let mut recorder = Recorder::create(store, facts, key(), None, clock, Duration::ZERO).unwrap();
     let terminal = recorder.terminal(Duration::ZERO, text("xterm"), Size::clamped(24, 80)).unwrap();
     for second in 1..=5 {
         let now = Duration::from_secs(second);

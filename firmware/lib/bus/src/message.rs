@@ -158,6 +158,11 @@ pub enum Request {
     RecordingsOver,
     /// To recorder: how it is doing.
     Recorder,
+    /// To recorder: to whose key recordings are encrypted.
+    RecordingKey,
+    /// To recorder: recordings that begin from now on are encrypted to this public key of age (at most
+    /// [`crate::record::RECIPIENT_BYTES`]), or to none. Answered as [`Request::RecordingKey`], or with [`Reply::NotTaken`].
+    SetRecordingKey(Option<String>),
     /// To recorder: recordings, the latest first (at most [`crate::record::LISTED_MOST`], and as many as fit a frame: only an answer
     /// without any is the end).
     Recordings {
@@ -443,6 +448,8 @@ pub enum Reply {
     Unrecorded(String),
     /// To [`Request::Recorder`].
     Recorder(Box<RecorderStatus>),
+    /// To [`Request::RecordingKey`] and [`Request::SetRecordingKey`]: the key, if there is one.
+    RecordingKey(Option<String>),
     /// To [`Request::Recordings`].
     Recordings(Vec<RecordingLine>),
     /// To [`Request::RecordingPart`], [`Request::UnsentPart`] and [`Request::FetchedPart`]: the bytes, and how long the file is now.

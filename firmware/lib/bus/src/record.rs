@@ -19,6 +19,9 @@ pub const LISTED_MOST: usize = 100;
 /// The most bytes of a file in one answer.
 pub const PART_BYTES: u32 = 128 * 1024;
 
+/// The longest public key that recordings are encrypted to, in bytes.
+pub const RECIPIENT_BYTES: usize = 128;
+
 /// A recording's name: its folder's, 1 to 40 letters, digits and `-`, such as `20261127T014500Z-3fa9c01d`. They sort by time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -215,6 +218,8 @@ pub struct RecordingLine {
     pub running: bool,
     /// How it ended, as a sentence; empty while it runs.
     pub end: String,
+    /// The public key of whoever alone can read it; none when it is not encrypted.
+    pub recipient: Option<String>,
     /// Its files and their lengths.
     pub files: Vec<(String, u64)>,
     /// The hash of the chain's last signed line; none before the first signature.

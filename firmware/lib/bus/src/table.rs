@@ -86,6 +86,8 @@ pub enum Ask {
     RecordingsOver,
     /// [`Request::Recorder`], [`Request::Recordings`] and [`Request::RecordingPart`]
     Recordings,
+    /// [`Request::RecordingKey`] and [`Request::SetRecordingKey`]
+    RecordingKey,
     /// [`Request::Unsent`], [`Request::UnsentPart`] and [`Request::Confirmed`]
     Upload,
     /// [`Request::KeptRecordings`], [`Request::FetchRecording`], [`Request::FetchedPart`] and [`Request::EndFetch`]
@@ -158,6 +160,7 @@ impl Request {
             Request::RecordDeed { .. } => Ask::RecordDeed,
             Request::RecordingsOver => Ask::RecordingsOver,
             Request::Recorder | Request::Recordings { .. } | Request::RecordingPart { .. } => Ask::Recordings,
+            Request::RecordingKey | Request::SetRecordingKey(_) => Ask::RecordingKey,
             Request::Unsent | Request::UnsentPart { .. } | Request::Confirmed { .. } => Ask::Upload,
             Request::KeptRecordings { .. }
             | Request::FetchRecording { .. }
@@ -212,6 +215,7 @@ const MAY: &[(Role, Role, Ask)] = &[
     (Role::Console, Role::Session, Ask::TestSteps),
     (Role::Console, Role::Session, Ask::DeviceKeys), // what the owner compares with what the engineer sees
     (Role::Console, Role::Recorder, Ask::Recordings), // the pages of the recordings
+    (Role::Console, Role::Recorder, Ask::RecordingKey), // the owner's key, so that only he reads recordings
     (Role::Console, Role::Tunnel, Ask::Fetch), // recordings that the server keeps: the tunnel is the one way to it
     (Role::Console, Role::Session, Ask::Supervise), // the pages on which an engineer is watched
     (Role::Console, Role::Recorder, Ask::Live), // the owner looks over the engineer's shoulder

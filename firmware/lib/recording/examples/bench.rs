@@ -64,7 +64,7 @@ impl Device {
             login: Text::of("nobody"),
         };
         let clock = Clock::new(SystemTime::now(), Duration::ZERO);
-        Ok(Recorder::create(FolderStore::create(path)?, facts, self.key()?, clock, began.elapsed())?)
+        Ok(Recorder::create(FolderStore::create(path)?, facts, self.key()?, None, clock, began.elapsed())?)
     }
 
     fn end(&self, mut recorder: Recorder<FolderStore>, began: Instant) -> Result<()> {

@@ -2,9 +2,9 @@
 //! [`drawbridge_chain::verify`]'s.
 
 use crate::EVENTS;
-use crate::event::{EntryFault, EntryReader, Event, Facts};
+use crate::event::{Entry, EntryFault, EntryReader, Event, Facts};
 use crate::ttyrec::FrameReader;
-use drawbridge_chain::{FILE, Fault, Header, LineReader, ReadFault, State};
+use drawbridge_chain::{FILE, Fault, Header, LineReader, ReadFault, State, Text};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
@@ -129,6 +129,7 @@ pub struct Bundle<F> {
     files: F,
     header: Header,
     facts: Facts,
+    recipient: Option<Text<128>>,
     terminals: Vec<u32>,
 }
 
@@ -142,9 +143,15 @@ impl<F: Files> Bundle<F> {
             }
             Err(ReadFault::Read(error)) => return Err(BundleFault::Read(FILE.to_owned(), error)),
         };
-        let first = EntryReader::new(open(&files, EVENTS)?).next_entry().map_err(BundleFault::Events)?;
+        let mut events = EntryReader::new(open(&files, EVENTS)?);
+        let first = events.next_entry().map_err(BundleFault::Events)?;
         let Some(Event::Began(facts)) = first.map(|entry| entry.event) else {
             return Err(BundleFault::NoFacts);
+        };
+        // Whether more can be read is shown where it is read.
+        let recipient = match events.next_entry() {
+            Ok(Some(Entry { event: Event::Encrypted { recipient }, .. })) => Some(recipient),
+            _ => None,
         };
         if facts.id != header.id || facts.serial != header.serial {
             return Err(BundleFault::Foreign);
@@ -152,7 +159,7 @@ impl<F: Files> Bundle<F> {
         let names = files.names().map_err(|error| BundleFault::Read("the folder".to_owned(), error))?;
         let mut terminals: Vec<u32> = names.iter().filter_map(|name| crate::terminal_of(name)).collect();
         terminals.sort_unstable();
-        Ok(Self { files, header, facts, terminals })
+        Ok(Self { files, header, facts, recipient, terminals })
     }
 
     /// The chain's first line: which system, when, and whose key.
@@ -163,6 +170,12 @@ impl<F: Files> Bundle<F> {
     /// Who came in.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// The public key of whoever alone can read it, where it is encrypted. What its files hold has then to be opened first
+    /// ([`crate::open`]), and here are who came in and how it ended.
+    pub fn recipient(&self) -> Option<&str> {
+        self.recipient.as_ref().map(Text::as_str)
     }
 
     /// The numbers of its terminals, in order.

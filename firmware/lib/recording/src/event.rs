@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The longest line, in bytes: two of the longest quoted texts, every character of which JSON doubles.
 pub const EVENT_BYTES: usize = 20 * 1024;
 /// The longest connection, in microseconds since its beginning: 100 years, which JSON's readers take without loss.
-const MOST_MICROS: u64 = 100 * 366 * 24 * 3600 * 1_000_000;
+pub(crate) const MOST_MICROS: u64 = 100 * 366 * 24 * 3600 * 1_000_000;
 
 /// Who is in, where, and by what right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +95,11 @@ pub enum Change {
 pub enum Event {
     /// The first event: the connection began.
     Began(Facts),
+    /// All but the beginning and the end is encrypted, and who has this key can read it.
+    Encrypted {
+        /// The public key, as `age` has it.
+        recipient: Text<128>,
+    },
     /// A terminal was opened; its tracks have its number.
     Terminal {
         /// From 1.
@@ -247,6 +252,13 @@ pub enum Event {
         /// Why.
         reason: Text<128>,
     },
+}
+
+impl Event {
+    /// Whether it stays readable in a recording that is encrypted.
+    pub(crate) fn is_clear(&self) -> bool {
+        matches!(self, Self::Began(_) | Self::Encrypted { .. } | Self::Gap { .. } | Self::Ended { .. })
+    }
 }
 
 /// A line: what happened, and when.

@@ -1,21 +1,23 @@
 //! Writes a bundle while the connection is there: sealed once a second, signed by somebody else, and failed for good at the
 //! first error. It waits for the disk and for nothing else, and never keeps what was typed unseen.
 
+use crate::age::{CannotEncrypt, Recipient, wrap};
 use crate::event::{Entry, Event, Facts, Typed, micros, utc};
+use crate::kept::{Kept, MakeFault};
 use crate::quoted::Quoted;
+use crate::sealed::{ContentKey, KEY_FILE};
 use crate::store::Store;
 use crate::ttyrec::{Clock, FRAME_BYTES, Moment, Size, encode};
 use crate::{EVENTS, terminal_file, typed_file};
 use drawbridge_chain::{
-    ChainError, DeviceKey, FILE, Hash, Header, Kind, Signature, Text, ToSign, Track, TrackName, VERSION,
-    Writer,
+    ChainError, DeviceKey, FILE, Hash, Header, Kind, Signature, Text, ToSign, VERSION, Writer,
 };
 use std::time::Duration;
 
 /// What was written is sealed so often, at least.
 pub const SEAL_EVERY: Duration = Duration::from_secs(1);
-/// The most terminals of one connection: each has two tracks, and there are the events.
-pub const MOST_TERMINALS: u32 = 127;
+/// The most terminals of one connection: each has two tracks, and there are the events, and of an encrypted one two more.
+pub const MOST_TERMINALS: u32 = 126;
 /// Sealed earlier when so many bytes wait for it.
 const SEAL_BYTES: u64 = 16 * 1024 * 1024;
 /// What is typed is written in pieces of so many bytes, each of which fits a line whatever it is.
@@ -56,11 +58,21 @@ impl Terminal {
 
 #[derive(Debug)]
 struct Open<F> {
-    screen: Track<F>,
-    typed: Option<Track<F>>,
+    screen: Kept<F>,
+    typed: Option<Kept<F>>,
     /// So many bytes were typed unseen, and not told yet.
     unseen: u64,
     masked: bool,
+}
+
+/// What an encrypted recording has besides.
+#[derive(Debug)]
+struct Secret<F> {
+    content: ContentKey,
+    /// The file of the content key.
+    key: Kept<F>,
+    /// What stays readable of the events.
+    clear: Kept<F>,
 }
 
 /// A recording that is being made.
@@ -69,7 +81,8 @@ pub struct Recorder<S: Store> {
     store: S,
     clock: Clock,
     chain: Writer<S::File>,
-    events: Track<S::File>,
+    events: Kept<S::File>,
+    secret: Option<Secret<S::File>>,
     terminals: Vec<Open<S::File>>,
     sealed_at: Duration,
     failure: Option<String>,
@@ -79,11 +92,13 @@ pub struct Recorder<S: Store> {
 
 impl<S: Store> Recorder<S> {
     /// Begins a recording. The clock is that of its beginning, `now` the same monotonic clock's time; `key` is the public half
-    /// of what will sign it. When this returns, what it is and who came in is durable.
+    /// of what will sign it. Where there is a `recipient`, nobody else will be able to read what is recorded. When this
+    /// returns, what it is and who came in is durable.
     pub fn create(
         mut store: S,
         facts: Facts,
         key: DeviceKey,
+        recipient: Option<&Recipient>,
         mut clock: Clock,
         now: Duration,
     ) -> Result<Self, RecordError> {
@@ -101,12 +116,14 @@ impl<S: Store> Recorder<S> {
         let chain =
             store.create(FILE).map_err(|error| failed(format!("{FILE} could not be made: {error}")))?;
         let chain = Writer::create(chain, header).map_err(|error| failed(error.to_string()))?;
-        let events = track(&mut store, EVENTS)?;
+        let secret = recipient.map(|recipient| secret(&mut store, recipient)).transpose()?;
+        let events = Kept::create(&mut store, EVENTS, secret.as_ref().map(|secret| &secret.content))?;
         let mut recorder = Self {
             store,
             clock,
             chain,
             events,
+            secret,
             terminals: Vec::new(),
             sealed_at: now,
             failure: None,
@@ -114,8 +131,16 @@ impl<S: Store> Recorder<S> {
             scratch: Vec::new(),
         };
         recorder.event(now, Event::Began(facts))?;
+        if let Some(recipient) = recipient {
+            recorder.event(now, Event::Encrypted { recipient: Text::of(recipient.as_str()) })?;
+        }
         recorder.seal(now)?;
         Ok(recorder)
+    }
+
+    /// What it is encrypted with, for those who show it while it is made.
+    pub fn content_key(&self) -> Option<&ContentKey> {
+        self.secret.as_ref().map(|secret| &secret.content)
     }
 
     /// Adds a terminal, with its size as the first frame.
@@ -125,8 +150,7 @@ impl<S: Store> Recorder<S> {
         if number > MOST_TERMINALS {
             return Err(RecordError::Many);
         }
-        let made = track(&mut self.store, &terminal_file(number));
-        let screen = self.note(made)?;
+        let screen = self.make(&terminal_file(number))?;
         self.terminals.push(Open { screen, typed: None, unseen: 0, masked: false });
         let terminal = Terminal(number);
         self.event(now, Event::Terminal { terminal: number, name, size })?;
@@ -211,12 +235,8 @@ impl<S: Store> Recorder<S> {
     /// Hands all that was written to the kernel: it then outlives this process, though not a power cut.
     pub fn flush(&mut self) -> Result<(), RecordError> {
         self.check()?;
-        let terminals = self
-            .terminals
-            .iter_mut()
-            .flat_map(|open| std::iter::once(&mut open.screen).chain(&mut open.typed));
-        let flushed = std::iter::once(&mut self.events).chain(terminals).try_for_each(|track| {
-            track.flush().map_err(|error| RecordError::Failed(format!("{}: {error}", track.name())))
+        let flushed = self.all().try_for_each(|kept| {
+            kept.flush().map_err(|error| RecordError::Failed(format!("{}: {error}", kept.name())))
         });
         self.note(flushed)
     }
@@ -224,10 +244,13 @@ impl<S: Store> Recorder<S> {
     /// Something happened.
     pub fn event(&mut self, now: Duration, event: Event) -> Result<(), RecordError> {
         self.check()?;
+        let is_clear = event.is_clear();
         let line = Entry::at(self.clock.tick(now), event).encode();
-        let written =
-            self.events.write(&line).map_err(|error| RecordError::Failed(format!("{EVENTS}: {error}")));
-        self.note(written)?;
+        let mut written = self.events.write(&line);
+        if is_clear && let Some(secret) = &mut self.secret {
+            written = written.and_then(|()| secret.clear.write(&line));
+        }
+        self.note(written.map_err(|error| RecordError::Failed(format!("{EVENTS}: {error}"))))?;
         self.seal_when_due(now)
     }
 
@@ -236,11 +259,12 @@ impl<S: Store> Recorder<S> {
     pub fn seal(&mut self, now: Duration) -> Result<(), RecordError> {
         self.check()?;
         self.sealed_at = now;
-        let terminals = self
-            .terminals
-            .iter_mut()
-            .flat_map(|open| std::iter::once(&mut open.screen).chain(&mut open.typed));
-        let sealed = self.chain.seal(std::iter::once(&mut self.events).chain(terminals));
+        let closed = self.all().try_for_each(|kept| {
+            kept.close().map_err(|error| RecordError::Failed(format!("{}: {error}", kept.name())))
+        });
+        self.note(closed)?;
+        let Self { chain, events, secret, terminals, .. } = self;
+        let sealed = chain.seal(all(events, secret, terminals).map(Kept::track));
         self.note(sealed.map_err(|error| RecordError::Failed(error.to_string())))
     }
 
@@ -320,6 +344,16 @@ impl<S: Store> Recorder<S> {
         result
     }
 
+    fn all(&mut self) -> impl Iterator<Item = &mut Kept<S::File>> {
+        all(&mut self.events, &mut self.secret, &mut self.terminals)
+    }
+
+    fn make(&mut self, name: &str) -> Result<Kept<S::File>, RecordError> {
+        let key = self.secret.as_ref().map(|secret| &secret.content);
+        let made = Kept::create(&mut self.store, name, key);
+        self.note(made.map_err(RecordError::from))
+    }
+
     fn open(&mut self, terminal: Terminal) -> Result<&mut Open<S::File>, RecordError> {
         let index = usize::try_from(terminal.0).unwrap_or(0).wrapping_sub(1);
         self.terminals.get_mut(index).ok_or(RecordError::NoTerminal(terminal.0))
@@ -348,8 +382,7 @@ impl<S: Store> Recorder<S> {
     fn typed_line(&mut self, terminal: Terminal, line: &Typed) -> Result<(), RecordError> {
         // Made when it is needed: most programs' channels have nobody who types.
         if self.open(terminal)?.typed.is_none() {
-            let made = track(&mut self.store, &typed_file(terminal.0));
-            let made = self.note(made)?;
+            let made = self.make(&typed_file(terminal.0))?;
             self.open(terminal)?.typed = Some(made);
         }
         let Some(typed) = &mut self.open(terminal)?.typed else {
@@ -362,10 +395,30 @@ impl<S: Store> Recorder<S> {
     }
 }
 
-fn track<S: Store>(store: &mut S, name: &str) -> Result<Track<S::File>, RecordError> {
-    let failed =
-        |error: &dyn std::fmt::Display| RecordError::Failed(format!("{name} could not be made: {error}"));
-    let track = TrackName::new(name).map_err(|error| failed(&error))?;
-    let file = store.create(name).map_err(|error| failed(&error))?;
-    Ok(Track::new(track, file))
+/// All files but the chain.
+fn all<'a, F>(
+    events: &'a mut Kept<F>,
+    secret: &'a mut Option<Secret<F>>,
+    terminals: &'a mut [Open<F>],
+) -> impl Iterator<Item = &'a mut Kept<F>> {
+    let secret = secret.iter_mut().flat_map(|secret| [&mut secret.key, &mut secret.clear]);
+    let terminals =
+        terminals.iter_mut().flat_map(|open| std::iter::once(&mut open.screen).chain(&mut open.typed));
+    std::iter::once(events).chain(secret).chain(terminals)
+}
+
+/// Makes a content key, puts it into its file for whoever shall read, and the file of what all may.
+fn secret<S: Store>(store: &mut S, recipient: &Recipient) -> Result<Secret<S::File>, RecordError> {
+    let failed = |error: CannotEncrypt| RecordError::Failed(error.to_string());
+    let content = ContentKey::generate().map_err(failed)?;
+    let wrapped = wrap(&content, recipient).map_err(failed)?;
+    let mut key = Kept::clear(store, KEY_FILE)?;
+    key.write(&wrapped).map_err(|error| RecordError::Failed(format!("{KEY_FILE}: {error}")))?;
+    Ok(Secret { content, key, clear: Kept::clear(store, EVENTS)? })
+}
+
+impl From<MakeFault> for RecordError {
+    fn from(fault: MakeFault) -> Self {
+        Self::Failed(fault.to_string())
+    }
 }

@@ -2,7 +2,9 @@
 //! chain ends with *cut*. It never changes what was sealed.
 
 use crate::EVENTS;
-use crate::event::{Entry, EntryReader, Event};
+use crate::age;
+use crate::event::{Entry, EntryReader, Event, MOST_MICROS};
+use crate::sealed::{KEY_FILE, RecordFault, RecordReader, opened_file};
 use crate::store::sync_folder;
 use crate::ttyrec::FrameReader;
 use drawbridge_chain::{
@@ -124,6 +126,10 @@ pub fn close(folder: &Path, now: SystemTime, reason: Text<128>) -> Result<Recove
     }
     let after =
         last_time(&folder.join(EVENTS)).map_err(|error| RecoveryError::File(EVENTS.to_owned(), error))?;
+    // In an encrypted recording the events do not tell how long it was. The last signature does, within seconds.
+    let begun = recovered.state().header().start.millis();
+    let signed = recovered.state().signed().map_or(0, |(_, at)| at.millis().saturating_sub(begun));
+    let after = after.max(signed.saturating_mul(1000).min(MOST_MICROS));
     if let Some(events) = tracks.iter_mut().find(|track| track.name().as_str() == EVENTS) {
         let why = Text::of("the recording was cut here");
         let gap = Entry { utc: now, after, event: Event::Gap { millis: 0, bytes: dropped, why } };
@@ -159,6 +165,22 @@ fn names(folder: &Path) -> Result<Vec<String>, RecoveryError> {
 /// zeros, which are none.
 fn whole(name: &str, file: &File) -> io::Result<u64> {
     let from = BufReader::new(file);
+    if name == KEY_FILE {
+        let mut bytes = Vec::new();
+        from.take(age::FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        let is_whole = age::is_whole(&bytes);
+        return Ok(if is_whole { age::FILE_BYTES } else { 0 });
+    }
+    if opened_file(name).is_some() {
+        let mut records = RecordReader::new(from);
+        loop {
+            match records.next_sealed() {
+                Ok(Some(_)) => {}
+                Err(RecordFault::Read(error)) => return Err(error),
+                Ok(None) | Err(_) => return Ok(records.bytes()),
+            }
+        }
+    }
     if crate::terminal_of(name).is_some() {
         let mut frames = FrameReader::new(from);
         loop {

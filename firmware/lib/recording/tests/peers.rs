@@ -30,7 +30,7 @@ fn record(folder: &Path, frames: &[(Duration, Vec<u8>)], size: Size) -> PathBuf 
     let device = Device::new(1);
     let clock = Clock::new(day(), Duration::ZERO);
     let store = FolderStore::create(&path).unwrap();
-    let mut recorder = Recorder::create(store, facts(), device.key(), clock, Duration::ZERO).unwrap();
+    let mut recorder = Recorder::create(store, facts(), device.key(), None, clock, Duration::ZERO).unwrap();
     let terminal = recorder.terminal(Duration::ZERO, text("xterm"), size).unwrap();
     for (at, data) in frames {
         recorder.output(terminal, *at, data).unwrap();

@@ -15,7 +15,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 fn begin<S: Store>(store: S, device: &Device) -> Result<Recorder<S>, RecordError> {
-    Recorder::create(store, facts(), device.key(), Clock::new(common::day(), second(100)), second(100))
+    Recorder::create(store, facts(), device.key(), None, Clock::new(common::day(), second(100)), second(100))
 }
 
 /// Something of everything, in 4 seconds.

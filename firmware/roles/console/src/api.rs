@@ -13,6 +13,7 @@ mod browser;
 mod calls;
 mod certificate;
 mod download;
+mod encryption;
 mod events;
 mod export;
 mod grant;
@@ -278,6 +279,8 @@ impl Api {
             Call::Log => system::log(self, asks.query).await.map(|value| answer::ok(&value)),
             Call::LogFile => system::log_file(self).await,
             Call::Recordings => recordings::list(self, asks.query).await.map(|value| answer::ok(&value)),
+            Call::RecordingKey => encryption::status(self).await.map(|value| answer::ok(&value)),
+            Call::SetRecordingKey => encryption::set(self, &by, body).await.map(|value| answer::ok(&value)),
             Call::KeptRecordings => archive::list(self, asks.query).await.map(|value| answer::ok(&value)),
             Call::KeptRecordingFile => archive::download(self, &by, asks.star).await,
             Call::RecordingFile => recordings::download(self, &by, asks.star).await,

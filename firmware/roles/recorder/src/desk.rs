@@ -2,6 +2,7 @@
 //! waits for a recording only on behalf of whoever asked.
 
 use crate::closer::Closer;
+use crate::customer::Customer;
 use crate::live::{Live, cut};
 use crate::shelf::Shelf;
 use crate::signer::{Keyhole, Signer};
@@ -54,6 +55,7 @@ pub(crate) struct Desk {
     keyhole: Keyhole,
     closer: Closer,
     teller: Arc<Teller>,
+    customer: Arc<Customer>,
 }
 
 impl Desk {
@@ -63,8 +65,9 @@ impl Desk {
         keyhole: Keyhole,
         closer: Closer,
         teller: Arc<Teller>,
+        customer: Arc<Customer>,
     ) -> Self {
-        Self { table: Mutex::default(), shelf, signer, keyhole, closer, teller }
+        Self { table: Mutex::default(), shelf, signer, keyhole, closer, teller, customer }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -186,12 +189,19 @@ impl Desk {
     /// Makes room where that is needed, and starts the recording.
     async fn start(&self, live: Arc<Live>, key: drawbridge_chain::DeviceKey) -> Result<Worker, String> {
         let (place, running) = (Arc::clone(&self.shelf), self.running());
-        let teller = Arc::clone(&self.teller);
-        let room = tokio::task::spawn_blocking(move || place.make_room(&running, &teller)).await;
-        room.map_err(|_| "the room on the disk could not be looked at".to_owned())??;
+        let (teller, customer) = (Arc::clone(&self.teller), Arc::clone(&self.customer));
+        let looked = tokio::task::spawn_blocking(move || {
+            place.make_room(&running, &teller)?;
+            customer.key()
+        });
+        let recipient = looked.await.map_err(|_| "the disk could not be looked at".to_owned())??;
+        if let Some(recipient) = &recipient {
+            // It is new.
+            let _: Result<(), _> = live.recipient.set(recipient.to_string());
+        }
         let (answer, began) = oneshot::channel();
         let folder = self.shelf.folder_of(&live.id);
-        let start = Start { folder, live, key, signer: self.signer.clone() };
+        let start = Start { folder, live, key, recipient, signer: self.signer.clone() };
         let worker = Worker::start(start, answer)
             .map_err(|error| format!("the recording's thread could not be started: {error}"))?;
         self::answer(began).await?;
@@ -267,6 +277,7 @@ impl Desk {
             running: true,
             end: String::new(),
             files: Vec::new(),
+            recipient: live.recipient.get().cloned(),
             head: live.head(),
             confirmed: false,
         })

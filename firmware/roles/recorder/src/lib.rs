@@ -12,6 +12,7 @@
 //! ```
 
 mod closer;
+mod customer;
 mod desk;
 mod live;
 mod role;

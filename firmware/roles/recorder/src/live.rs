@@ -3,9 +3,10 @@
 use drawbridge_bus::record::{
     LIVE_MOST, LIVE_WORDS_BYTES, LiveChannel, LiveRecording, RecordingFacts, RecordingId, SCREEN_MOST,
 };
+use drawbridge_recording::ContentKey;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// A recording that runs.
@@ -16,6 +17,8 @@ pub(crate) struct Live {
     pub(crate) began: Instant,
     /// In seconds since 1970.
     pub(crate) began_at: i64,
+    /// To whose key it is encrypted, once it has begun.
+    pub(crate) recipient: OnceLock<String>,
     state: Mutex<State>,
 }
 
@@ -32,14 +35,24 @@ pub(crate) struct Seen {
     pub(crate) command: Option<String>,
     /// Columns and rows.
     pub(crate) size: (u16, u16),
+    /// What it shows.
+    pub(crate) film: Film,
+}
+
+/// Where it can be read what a terminal shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Film {
     /// Its file.
     pub(crate) path: PathBuf,
+    /// What the file is encrypted with, and the name that it would have.
+    pub(crate) content: Option<(ContentKey, String)>,
 }
 
 impl Live {
     /// One that begins now.
     pub(crate) fn new(id: RecordingId, connection: u64, facts: RecordingFacts, began_at: i64) -> Self {
-        Self { id, connection, facts, began: Instant::now(), began_at, state: Mutex::default() }
+        let (began, recipient, state) = (Instant::now(), OnceLock::new(), Mutex::default());
+        Self { id, connection, facts, began, began_at, recipient, state }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -100,8 +113,8 @@ impl Live {
     }
 
     /// The numbers and files of its terminals.
-    pub(crate) fn terminals(&self) -> Vec<(u32, PathBuf)> {
-        self.state().channels.iter().map(|(channel, seen)| (*channel, seen.path.clone())).collect()
+    pub(crate) fn terminals(&self) -> Vec<(u32, Film)> {
+        self.state().channels.iter().map(|(channel, seen)| (*channel, seen.film.clone())).collect()
     }
 
     /// How long it has been, in milliseconds.

@@ -1,14 +1,16 @@
 //! The role's process: its place on the bus, and its end when init says so. It decides nothing.
 
 use crate::closer::Closer;
+use crate::customer::Customer;
 use crate::desk::Desk;
 use crate::screens::Screens;
 use crate::shelf::Shelf;
 use crate::signer::{self, Keyhole};
 use crate::teller::{self, Teller};
 use drawbridge_bus::client::{CallError, Client};
-use drawbridge_bus::record::LIVE_MOST;
+use drawbridge_bus::record::{LIVE_MOST, RecorderStatus};
 use drawbridge_bus::{Event, Refusal, Reply, Request, Role, inherited_listener, server};
+use drawbridge_recording::Recipient;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -91,6 +93,7 @@ struct Shared {
     desk: Arc<Desk>,
     shelf: Arc<Shelf>,
     teller: Arc<Teller>,
+    customer: Arc<Customer>,
     screens: Screens,
     /// Looks into the folder at one time: none keeps a recording waiting.
     looks: Semaphore,
@@ -115,11 +118,13 @@ async fn serve(place: &Place, bus: std::os::unix::net::UnixListener) -> Result<(
         closer.close(id, CUT_BEFORE);
     }
     let keyhole = Keyhole::new(&place.sockets);
-    let desk = Arc::new(Desk::new(Arc::clone(&shelf), signer, keyhole, closer, Arc::clone(&teller)));
+    let customer = Arc::new(Customer::new(&place.folder));
+    let (kept, told) = (Arc::clone(&shelf), Arc::clone(&teller));
+    let desk = Arc::new(Desk::new(kept, signer, keyhole, closer, told, Arc::clone(&customer)));
     let followed = Arc::clone(&desk);
     let screens = Screens::start(move || followed.live()).map_err(End::Start)?;
-    let shared =
-        Arc::new(Shared { desk: Arc::clone(&desk), shelf, teller, screens, looks: Semaphore::new(LOOKS) });
+    let looks = Semaphore::new(LOOKS);
+    let shared = Arc::new(Shared { desk: Arc::clone(&desk), shelf, teller, customer, screens, looks });
     let answering = Arc::clone(&shared);
     let answers =
         server::serve(Role::Recorder, bus, move |_, request| answer(Arc::clone(&answering), request));
@@ -148,11 +153,11 @@ async fn tend(shared: &Shared) {
     loop {
         tokio::time::sleep(TEND_EVERY).await;
         let (shelf, running) = (Arc::clone(&shared.shelf), shared.desk.running());
-        let teller = Arc::clone(&shared.teller);
+        let (teller, customer) = (Arc::clone(&shared.teller), Arc::clone(&shared.customer));
         let looked = tokio::task::spawn_blocking(move || {
             // Whoever begins a recording is told; here it is the status that counts.
             let _: Result<(), String> = shelf.make_room(&running, &teller);
-            shelf.status()
+            status(&shelf, &customer)
         });
         let Ok(status) = looked.await else { continue };
         let now = (status.takes, !status.trouble.is_empty());
@@ -176,8 +181,11 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Reply {
             Reply::Done
         }
         Request::Recorder => {
-            look(&shared, |_, shelf| Ok(Some(Reply::Recorder(Box::new(shelf.status()))))).await
+            let customer = Arc::clone(&shared.customer);
+            look(&shared, move |_, shelf| Ok(Some(Reply::Recorder(Box::new(status(shelf, &customer)))))).await
         }
+        Request::RecordingKey => key(&shared, |customer| customer.key()).await,
+        Request::SetRecordingKey(to) => key(&shared, move |customer| customer.set(to.as_deref())).await,
         Request::Recordings { before } => {
             let list = move |desk: &Desk, shelf: &Shelf| {
                 shelf.lines(before.as_ref(), |id| desk.line(id)).map(|lines| Some(Reply::Recordings(lines)))
@@ -222,12 +230,36 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Reply {
             let Some(seen) = live.and_then(|live| live.seen(channel)) else {
                 return Reply::Refused(Refusal::NotNow);
             };
-            match shared.screens.look(id, channel, seen.path, after).await {
+            match shared.screens.look(id, channel, seen.film, after).await {
                 Some(screen) => Reply::Screen(Box::new(screen)),
                 None => Reply::Refused(Refusal::NotNow),
             }
         }
         _ => Reply::Refused(Refusal::NotMine),
+    }
+}
+
+/// How recordings are doing, with all that would keep one from beginning.
+fn status(shelf: &Shelf, customer: &Customer) -> RecorderStatus {
+    let status = shelf.status();
+    match customer.key() {
+        Ok(_) => status,
+        Err(why) => {
+            RecorderStatus { takes: false, trouble: format!("No session can be recorded: {why}."), ..status }
+        }
+    }
+}
+
+/// Reads or sets to whose key recordings are encrypted, off the thread that answers.
+async fn key<F>(shared: &Shared, with: F) -> Reply
+where
+    F: FnOnce(&Customer) -> Result<Option<Recipient>, String> + Send + 'static,
+{
+    let customer = Arc::clone(&shared.customer);
+    match tokio::task::spawn_blocking(move || with(&customer)).await {
+        Ok(Ok(key)) => Reply::RecordingKey(key.map(|key| key.to_string())),
+        Ok(Err(why)) => Reply::NotTaken(why),
+        Err(_) => Reply::Refused(Refusal::NotNow),
     }
 }
 

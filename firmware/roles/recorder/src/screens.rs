@@ -5,21 +5,22 @@
 //! that whoever comes sees the screen at once. Each change of a row has a number of its own; whoever says up to which number he has seen
 //! them gets what is different since then, as much as fits.
 
-use crate::live::{Live, shown_size};
+use crate::live::{Film, Live, shown_size};
 use drawbridge_bus::record::{
     LiveScreen, RecordingId, SCREEN_BYTES, ScreenColour, ScreenLook, ScreenRow, ScreenRun,
 };
 use drawbridge_recording::{
-    Attributes, Colour, Frame, FrameReader, HEADER_BYTES, READ_BYTES, Run, Screen, Size,
+    Attributes, Colour, Frame, FrameReader, HEADER_BYTES, Opening, READ_BYTES, Run, Screen, Size,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 /// The most questions that wait: each connection of the bus waits for one answer.
 const WAITING: usize = 64;
@@ -44,14 +45,14 @@ pub(crate) struct Screens {
 
 struct Ask {
     place: Place,
-    path: PathBuf,
+    film: Film,
     after: u64,
     answer: oneshot::Sender<LiveScreen>,
 }
 
 impl Screens {
     /// Starts the thread, which follows what `live` says.
-    pub(crate) fn start(live: impl Fn() -> Vec<Arc<Live>> + Send + 'static) -> std::io::Result<Self> {
+    pub(crate) fn start(live: impl Fn() -> Vec<Arc<Live>> + Send + 'static) -> io::Result<Self> {
         let (asks, asked) = sync_channel(WAITING);
         std::thread::Builder::new().name("screens".to_owned()).spawn(move || run(&live, &asked))?;
         Ok(Self { asks })
@@ -62,11 +63,11 @@ impl Screens {
         &self,
         id: RecordingId,
         channel: u32,
-        path: PathBuf,
+        film: Film,
         after: u64,
     ) -> Option<LiveScreen> {
         let (answer, screen) = oneshot::channel();
-        self.asks.try_send(Ask { place: (id, channel), path, after, answer }).ok()?;
+        self.asks.try_send(Ask { place: (id, channel), film, after, answer }).ok()?;
         screen.await.ok()
     }
 }
@@ -79,7 +80,7 @@ fn run(live: &dyn Fn() -> Vec<Arc<Live>>, asked: &Receiver<Ask>) {
         match asked.recv_timeout(look_at.saturating_duration_since(Instant::now())) {
             Ok(ask) => {
                 asked_at = Some(Instant::now());
-                let one = followed.entry(ask.place).or_insert_with(|| Followed::new(ask.path));
+                let one = followed.entry(ask.place).or_insert_with(|| Followed::new(ask.film));
                 one.asked = asked_at;
                 one.step();
                 // Whoever asked may have gone.
@@ -107,9 +108,9 @@ fn run(live: &dyn Fn() -> Vec<Arc<Live>>, asked: &Receiver<Ask>) {
 fn follow(live: &dyn Fn() -> Vec<Arc<Live>>, followed: &mut BTreeMap<Place, Followed>) -> bool {
     let mut there = BTreeSet::new();
     for one in live() {
-        for (channel, path) in one.terminals() {
+        for (channel, film) in one.terminals() {
             let place = (one.id.clone(), channel);
-            followed.entry(place.clone()).or_insert_with(|| Followed::new(path));
+            followed.entry(place.clone()).or_insert_with(|| Followed::new(film));
             there.insert(place);
         }
     }
@@ -143,9 +144,11 @@ fn bound(followed: &mut BTreeMap<Place, Followed>) {
 
 /// A terminal's file and the screen up to where it was read.
 struct Followed {
-    path: PathBuf,
+    film: Film,
     file: Option<File>,
     at: u64,
+    /// Of an encrypted file, the number of the next record.
+    record: u64,
     length: u64,
     screen: Option<Screen>,
     size: (u16, u16),
@@ -160,14 +163,15 @@ struct Followed {
 }
 
 impl Followed {
-    fn new(path: PathBuf) -> Self {
+    fn new(film: Film) -> Self {
         // Later than what any earlier one of this terminal began with, so that whoever has seen that one gets all of this.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let revision = u64::try_from(since.as_micros()).unwrap_or(0);
         Self {
-            path,
+            film,
             file: None,
             at: 0,
+            record: 0,
             length: 0,
             screen: None,
             size: (0, 0),
@@ -187,7 +191,7 @@ impl Followed {
 
     fn forget(&mut self) {
         *self =
-            Self { is_forgotten: true, asked: self.asked, over: self.over, ..Self::new(self.path.clone()) };
+            Self { is_forgotten: true, asked: self.asked, over: self.over, ..Self::new(self.film.clone()) };
     }
 
     /// Reads on. True when that was not all.
@@ -198,36 +202,54 @@ impl Followed {
         match self.read() {
             Ok(is_behind) => is_behind,
             Err(error) => {
-                log::warn!("{} cannot be followed: {error}", self.path.display());
+                log::warn!("{} cannot be followed: {error}", self.film.path.display());
                 false
             }
         }
     }
 
-    fn read(&mut self) -> std::io::Result<bool> {
+    fn read(&mut self) -> io::Result<bool> {
         let file = match &self.file {
             Some(file) => file,
-            None => self.file.insert(File::open(&self.path)?),
+            None => self.file.insert(File::open(&self.film.path)?),
         };
         self.length = file.metadata()?.len();
         if self.length <= self.at {
             return Ok(false);
         }
-        // A frame may be longer than a step, but it is no longer than this.
+        // A frame or record may be longer than a step, but it is no longer than this.
         let most = usize::try_from(self.length - self.at).unwrap_or(usize::MAX);
         let mut bytes = vec![0; most.min(STEP_BYTES + HEADER_BYTES + READ_BYTES)];
         let read = file.read_at(&mut bytes, self.at)?;
         bytes.truncate(read);
-        let mut frames = FrameReader::new(bytes.as_slice());
         // What is not whole yet is read again.
-        while let Ok(Some(frame)) = frames.next_frame() {
-            let (screen, size) = (&mut self.screen, &mut self.size);
-            take(screen, size, frame);
-            self.is_new = true;
-        }
-        let taken = frames.bytes();
+        let taken = match &self.film.content {
+            None => self.take(&bytes),
+            Some((key, name)) => {
+                let mut opening =
+                    Opening::at(bytes.as_slice(), self.record, key, name).map_err(io::Error::other)?;
+                let mut plain = Zeroizing::new(Vec::new());
+                while let Ok(Some(frames)) = opening.next_record() {
+                    plain.extend_from_slice(frames);
+                }
+                let taken = opening.bytes();
+                self.record = opening.number();
+                self.take(&plain);
+                taken
+            }
+        };
         self.at += taken;
         Ok(taken > 0 && self.at < self.length)
+    }
+
+    /// Gives all whole frames to the screen, and says how many bytes they take.
+    fn take(&mut self, bytes: &[u8]) -> u64 {
+        let mut frames = FrameReader::new(bytes);
+        while let Ok(Some(frame)) = frames.next_frame() {
+            take(&mut self.screen, &mut self.size, frame);
+            self.is_new = true;
+        }
+        frames.bytes()
     }
 
     /// What is different since then.

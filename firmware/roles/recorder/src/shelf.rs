@@ -102,6 +102,7 @@ impl Shelf {
             milliseconds: read.milliseconds,
             running: false,
             end: read.end,
+            recipient: read.recipient,
             head: read.head,
             confirmed: is_confirmed,
             id,
@@ -296,7 +297,8 @@ fn weight(line: &RecordingLine) -> usize {
             + 64
     });
     let files: usize = line.files.iter().map(|(name, _)| name.len() + 12).sum();
-    128 + facts + files + line.end.len() + line.id.as_str().len()
+    let recipient = line.recipient.as_ref().map_or(0, String::len);
+    128 + facts + files + recipient + line.end.len() + line.id.as_str().len()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -8,7 +8,8 @@ use drawbridge_bus::record::{
 use drawbridge_bus::support::{Level, Target};
 use drawbridge_chain::{DeviceKey, Hash, Signature, Text, ToSign};
 use drawbridge_recording::{
-    Clock, Event, Facts, Guidance, Quoted, RecordError, Recorder, Size, Store, Terminal, Way,
+    Clock, ContentKey, Event, Facts, Guidance, Quoted, Recipient, RecordError, Recorder, Size, Store,
+    Terminal, Way,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
@@ -61,11 +62,17 @@ pub struct Tape<S: Store> {
 }
 
 impl<S: Store> Tape<S> {
-    /// Begins a recording.
-    pub fn begin(store: S, id: &RecordingId, facts: &RecordingFacts, key: DeviceKey) -> Result<Self, Fault> {
+    /// Begins a recording, which is encrypted where there is a recipient.
+    pub fn begin(
+        store: S,
+        id: &RecordingId,
+        facts: &RecordingFacts,
+        key: DeviceKey,
+        recipient: Option<&Recipient>,
+    ) -> Result<Self, Fault> {
         let began = Instant::now();
         let clock = Clock::new(SystemTime::now(), Duration::ZERO);
-        let recorder = Recorder::create(store, words(id, facts), key, clock, Duration::ZERO)?;
+        let recorder = Recorder::create(store, words(id, facts), key, recipient, clock, Duration::ZERO)?;
         Ok(Self { recorder, began, channels: BTreeMap::new(), last: 0, free: Vec::new() })
     }
 
@@ -154,6 +161,11 @@ impl<S: Store> Tape<S> {
     /// Why nothing more is recorded; none while it is.
     pub fn failure(&self) -> Option<&str> {
         self.recorder.failure()
+    }
+
+    /// What it is encrypted with, for those who show it while it is made.
+    pub fn content_key(&self) -> Option<&ContentKey> {
+        self.recorder.content_key()
     }
 
     /// The terminal of a channel that is seen.

@@ -1,13 +1,13 @@
 //! A thread for each recording: it takes what is to be kept, answers when the kernel has it, and seals it once a second. So no disk that
 //! is slow with one recording delays another; and it waits for no signature.
 
-use crate::live::{Live, Seen};
+use crate::live::{Film, Live, Seen};
 use crate::signer::Signer;
 use crate::sparing::Sparing;
 use crate::tape::{Fault, Tape};
 use drawbridge_bus::record::{Deed, RecordAsk, RecordedUse};
 use drawbridge_chain::{DeviceKey, Signature, ToSign};
-use drawbridge_recording::{FolderStore, Store, terminal_file};
+use drawbridge_recording::{FolderStore, Recipient, Store, sealed_file, terminal_file};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -49,6 +49,8 @@ pub(crate) struct Start {
     pub(crate) folder: PathBuf,
     pub(crate) live: Arc<Live>,
     pub(crate) key: DeviceKey,
+    /// To whose key it is encrypted.
+    pub(crate) recipient: Option<Recipient>,
     pub(crate) signer: Signer,
 }
 
@@ -81,7 +83,9 @@ fn run(start: Start, began: Answer, waiting: &Receiver<(Job, Answer)>) {
     let tape = FolderStore::create(&start.folder)
         .map_err(|error| format!("its folder could not be made: {error}"))
         .and_then(|store| {
-            Tape::begin(Sparing(store), &live.id, &live.facts, start.key).map_err(|fault| fault.to_string())
+            let recipient = start.recipient.as_ref();
+            Tape::begin(Sparing(store), &live.id, &live.facts, start.key, recipient)
+                .map_err(|fault| fault.to_string())
         });
     match tape {
         Ok(tape) => {
@@ -190,8 +194,15 @@ impl<S: Store> Recording<S> {
         match what {
             Known::Opened(channel, command, size) => {
                 if let Some(terminal) = self.tape.terminal(channel) {
-                    let path = self.folder.join(terminal_file(terminal.number()));
-                    self.live.opened(channel, Seen { command, size, path });
+                    let name = terminal_file(terminal.number());
+                    let film = match self.tape.content_key() {
+                        None => Film { path: self.folder.join(name), content: None },
+                        Some(key) => Film {
+                            path: self.folder.join(sealed_file(&name)),
+                            content: Some((key.clone(), name)),
+                        },
+                    };
+                    self.live.opened(channel, Seen { command, size, film });
                 }
             }
             Known::Sized(channel, size) => self.live.sized(channel, size),

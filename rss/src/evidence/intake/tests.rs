@@ -37,7 +37,7 @@ fn recording(folder: &Path) -> Vec<ChainLine> {
     };
     let clock = Clock::new(UNIX_EPOCH + Duration::from_hours(490_896), Duration::ZERO);
     let store = FolderStore::create(&path).unwrap();
-    let mut recorder = Recorder::create(store, facts, key(), clock, Duration::ZERO).unwrap();
+    let mut recorder = Recorder::create(store, facts, key(), None, clock, Duration::ZERO).unwrap();
     let terminal = recorder.terminal(Duration::ZERO, text("xterm"), Size::clamped(24, 80)).unwrap();
     let sign = |to_sign: &ToSign| Signature(pair().sign(&to_sign.bytes()).as_ref().try_into().unwrap());
     for second in 1..=3 {

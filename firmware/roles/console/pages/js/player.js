@@ -218,7 +218,9 @@ export function player(main, id) {
     };
     const tabs = h("div.tabs", { role: "group", "aria-label": "Terminals" }, terminals.length > 1 && terminals.map((one) => h("button", { type: "button", "data-look": true, "data-channel": one.channel, onclick: () => choose(one) },
       `Terminal ${one.channel}`, one.command && [": ", theirs(one.command)])));
-    if (terminals.length) choose(terminals[0]); else fill(holder, h("p", {}, "No terminal was open: what happened is below, and files are in the download."));
+    if (terminals.length) choose(terminals[0]);
+    else if (story.recipient) fill(holder, h("p", {}, "This recording is encrypted to ", h("code", {}, theirs(story.recipient)), ": only who has the private key can see what happened. Download it, and open it with the program ", h("code", {}, "verify"), "."));
+    else fill(holder, h("p", {}, "No terminal was open: what happened is below, and files are in the download."));
     return [section(who ? ["Terminals of ", theirs(who.engineer)] : "Terminals", tabs, holder),
       section("What happened", story.events.length ? h("ol.moments", {}, places(story.events, (at) => now?.go(at))) : h("p", {}, "Nothing beside what was seen."), story.cut && h("p.hint", {}, "There is more: it is in the download.")),
       section("The recording", facts(["Began", date(story.began)], ["Took", span(story.milliseconds / 1000)], ["Support session", who && theirs(who.grant)], ["From", who && theirs(who.source)], ["Its end", story.end && theirs(story.end)]),

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { atServer } from "./at-server.js";
 import { fill, h, heading, result, section, table, theirs } from "./dom.js";
+import { encryptForm } from "./encrypt-form.js";
 import { date, groups, kib, span } from "./format.js";
 import { load } from "./load.js";
 import { player } from "./player.js";
@@ -17,9 +18,9 @@ function rows(list) {
     h("span", {}, date(one.began), " ", h("span.hint", {}, span(one.seconds))),
     one.facts ? [theirs(one.facts.engineer), " from ", theirs(one.facts.source)] : "Not known: its facts cannot be read",
     one.facts ? theirs(one.facts.grant) : "–",
-    [state(one), one.end && h("p.hint", {}, theirs(one.end))],
+    [state(one), one.recipient && h("p.hint", {}, "Encrypted"), one.end && h("p.hint", {}, theirs(one.end))],
     size(one.bytes),
-    [!one.running && h("a.button", { href: `#/recordings/${one.id}`, "aria-label": `Play the recording of ${date(one.began)}` }, "Play"), " ",
+    [!one.running && !one.recipient && h("a.button", { href: `#/recordings/${one.id}`, "aria-label": `Play the recording of ${date(one.began)}` }, "Play"), " ",
       h("a.button", { href: `/api/v1/recordings/${one.id}.tar`, download: `drawbridge-${one.id}.tar`, "aria-label": `Download the recording of ${date(one.began)}` }, "Download"),
       one.head && h("details", {}, h("summary", {}, "Hash"), h("code", {}, groups(one.head).map((group) => [group, " "])))],
   ]);
@@ -37,7 +38,8 @@ export function open(main, id) {
   const place = h("div");
   const explained = h("div");
   const there = h("div");
-  fill(main, heading("Recordings"), place, explained, there);
+  const encrypted = h("div");
+  fill(main, heading("Recordings"), place, encrypted, explained, there);
   let timer = 0;
   let gone = false;
   let earlier = [];
@@ -61,6 +63,7 @@ export function open(main, id) {
 
   load(place, () => get("/recordings"), (found) => { known = JSON.stringify(found); return view(found); }, "its recordings");
   load(explained, () => get("/device"), how, "its keys");
+  encryptForm(encrypted);
   const leaveServer = atServer(there);
   const again = async () => {
     try {

@@ -57,6 +57,8 @@ pub(super) enum Call {
     Log,
     LogFile,
     Recordings,
+    RecordingKey,
+    SetRecordingKey,
     KeptRecordings,
     KeptRecordingFile,
     RecordingFile,
@@ -122,6 +124,8 @@ pub(super) const CALLS: &[(Method, &str, Access, Call)] = &[
     (Method::GET, "log.txt", Access::Look, Call::LogFile),
     (Method::GET, "recordings", Access::Look, Call::Recordings),
     // Before those of one recording: no recording is called so.
+    (Method::GET, "recordings/encryption", Access::Look, Call::RecordingKey),
+    (Method::PUT, "recordings/encryption", Access::Change, Call::SetRecordingKey),
     (Method::GET, "recordings/server", Access::Look, Call::KeptRecordings),
     (Method::GET, "recordings/server/*", Access::Look, Call::KeptRecordingFile),
     (Method::GET, "recordings/*", Access::Look, Call::RecordingFile),

@@ -153,6 +153,21 @@ async fn finished(api: &Api, id: &str) -> Result<RecordingLine, Problem> {
     Ok(line)
 }
 
+/// One that can be played here.
+async fn readable(api: &Api, id: &str) -> Result<RecordingLine, Problem> {
+    let line = finished(api, id).await?;
+    if line.recipient.is_some() {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "encrypted",
+            "The recording is encrypted",
+            "Only who has the private key can see this recording, and the appliance does not have it.",
+            "Download it, and open it with the program verify and the private key.",
+        ));
+    }
+    Ok(line)
+}
+
 fn fetched(api: &Api, by: &By<'_>, session: [u8; 32], id: &RecordingId) {
     if api.players.is_first(session, id) {
         api.tell(by.did(What::RecordingFetched { recording: Name::of(id.as_str()), from_server: false }));
@@ -203,6 +218,7 @@ pub(crate) async fn events(api: &Api, by: &By<'_>, asks: &Asks<'_>) -> Result<Va
         "began": line.began,
         "milliseconds": line.milliseconds,
         "end": line.end,
+        "recipient": line.recipient,
         "terminals": story.terminals.iter().filter(has).collect::<Vec<_>>(),
         "events": story.events,
         "cut": story.is_cut,
@@ -214,7 +230,7 @@ async fn begin(
     by: &By<'_>,
     (session, id, channel): ([u8; 32], &str, u32),
 ) -> Result<Player<Remote>, Problem> {
-    let line = finished(api, id).await?;
+    let line = readable(api, id).await?;
     fetched(api, by, session, &line.id);
     let (from, events) = (remote(api, &line, &terminal_file(channel))?, remote(api, &line, EVENTS)?);
     let began = on_thread(api, move || story::read(events).map(|story| story.began)).await?;
@@ -329,7 +345,7 @@ pub(crate) async fn search(api: &Api, by: &By<'_>, asks: &Asks<'_>) -> Result<Va
 pub(crate) async fn cast(api: &Arc<Api>, by: &By<'_>, asks: &Asks<'_>) -> Done {
     let query = Query::parse(asks.query, &["channel"])?;
     let channel = channel(&query)?;
-    let line = finished(api, asks.star).await?;
+    let line = readable(api, asks.star).await?;
     let from = remote(api, &line, &terminal_file(channel))?;
     // It has a thread for as long as it lasts: there is one.
     let one = Arc::clone(&api.players.casts).try_acquire_owned().map_err(|_| busy())?;

@@ -86,6 +86,7 @@ fn line_json(line: &RecordingLine) -> Value {
         "seconds": line.milliseconds / 1000,
         "running": line.running,
         "end": line.end,
+        "recipient": line.recipient,
         "bytes": line.files.iter().map(|(_, length)| length).sum::<u64>(),
         "head": line.head.map(|head| hex(&head)),
         "confirmed": line.confirmed,

@@ -13,7 +13,7 @@ impl Terminal {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("terminal-1.ttyrec");
         let file = File::create(&path).unwrap();
-        let mut terminal = Self { folder, file, followed: Followed::new(path) };
+        let mut terminal = Self { folder, file, followed: Followed::new(Film { path, content: None }) };
         terminal.shows(format!("\x1b[8;{rows};{columns}t").as_bytes());
         terminal
     }

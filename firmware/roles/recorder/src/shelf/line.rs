@@ -16,6 +16,8 @@ pub(super) struct Read {
     pub(super) began: i64,
     pub(super) milliseconds: u64,
     pub(super) end: String,
+    /// To whose key it is encrypted.
+    pub(super) recipient: Option<String>,
     pub(super) head: Option<[u8; 32]>,
 }
 
@@ -26,6 +28,7 @@ pub(super) fn read(folder: &Path) -> Read {
         Ok(bundle) => {
             read.began = i64::try_from(bundle.header().start.millis() / 1000).unwrap_or(i64::MAX);
             read.facts = facts(bundle.facts());
+            read.recipient = bundle.recipient().map(str::to_owned);
         }
         Err(fault) => {
             read.end = format!("it cannot be read: {fault}");

@@ -27,7 +27,7 @@ fn lay(shelf: &Shelf, name: &str, bytes: usize) {
     let key = DeviceKey(pair.public_key().as_ref().try_into().unwrap());
     let folder = shelf.folder_of(&id(name));
     let mut tape =
-        Tape::begin(FolderStore::create(folder.clone()).unwrap(), &id(name), &facts(), key).unwrap();
+        Tape::begin(FolderStore::create(folder.clone()).unwrap(), &id(name), &facts(), key, None).unwrap();
     let open = drawbridge_bus::record::RecordAsk::Open {
         channel: 1,
         what: drawbridge_bus::record::RecordedUse::Terminal { size: (80, 24), command: None },

@@ -68,6 +68,9 @@ fn words(event: &Event) -> Option<(&'static str, String)> {
     let moved = |bytes: u64| if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") };
     Some(match event {
         Event::Began(_) | Event::Window { .. } | Event::Mask { .. } => return None,
+        Event::Encrypted { .. } => {
+            ("note", "All else that happened is encrypted to a key of the customer's".to_owned())
+        }
         Event::Terminal { terminal, .. } => ("terminal", format!("Terminal {terminal} is opened")),
         Event::Closed { terminal, .. } => ("terminal", format!("Terminal {terminal} is closed")),
         Event::Command { command, .. } => ("command", format!("Command: {}", command.as_str())),

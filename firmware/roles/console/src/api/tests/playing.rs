@@ -43,6 +43,7 @@ fn recorded() -> (RecordingLine, Vec<u8>, Vec<u8>) {
     }
     let files = [("events.jsonl", events.len()), ("terminal-1.ttyrec", frames.len())];
     let line = RecordingLine {
+        recipient: None,
         id: RecordingId::parse("20261127T014500Z-3fa9c01d").unwrap(),
         facts: None,
         began: 1_767_225_600,

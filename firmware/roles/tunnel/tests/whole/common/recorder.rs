@@ -71,7 +71,8 @@ impl House {
         };
         let clock = Clock::new(UNIX_EPOCH + Duration::from_hours(490_896), Duration::ZERO);
         let store = FolderStore::create(self.folder_of(name)).unwrap();
-        let mut recorder = Recorder::create(store, facts, evidence_key(), clock, Duration::ZERO).unwrap();
+        let mut recorder =
+            Recorder::create(store, facts, evidence_key(), None, clock, Duration::ZERO).unwrap();
         let terminal = recorder.terminal(Duration::ZERO, text("xterm"), Size::clamped(24, 80)).unwrap();
         self.running.lock().unwrap().insert(name.to_owned(), Running { recorder, terminal, second: 0 });
     }
