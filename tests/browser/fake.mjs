@@ -22,7 +22,7 @@ export class Fake {
     Object.assign(this, {
       person: null, role: "admin", grant: null, arraySet: true, arrayDown: false, delay: 0, requests: [], queries: [], streams: new Set(), port: 0, streaming: true,
       bridge: fixtures.closed(), test: { steps: [], over: true }, network: fixtures.network(), settings: fixtures.networkSettings(), array: fixtures.array(), keys: fixtures.supportKeys(), asked: fixtures.last,
-      lines: fixtures.logLines(), live: fixtures.live(), supervised: [], refuse: null, cut: false,
+      lines: fixtures.logLines(), live: fixtures.live(), supervised: [], refuse: null, cut: false, recipient: null,
       audit: fixtures.audit(), notices: fixtures.notifications(), trial: { steps: [], over: true }, downloads: [],
     });
   }
@@ -241,10 +241,16 @@ export class Fake {
       case "GET /live/20261127T014500Z-3fa9c01d": return [200, fixtures.screen(Number(query.get("after")))];
       case "POST /bridge/visitors/1": case "POST /bridge/visitors/2": this.supervised.push([route.slice(-1), body]); return [204];
       case "GET /recordings": return [200, fixtures.recordings()];
+      case "GET /recordings/encryption": return [200, { recipient: this.recipient }];
+      case "PUT /recordings/encryption":
+        if (body.recipient?.startsWith("AGE-SECRET-KEY-")) throw new Refusal(422, "fields", "One of the values is not right.", "Mend it, and try again.", { errors: [{ field: "recipient", wrong: "this is a private key", right: "a public key" }] });
+        this.recipient = body.recipient;
+        return [200, { recipient: this.recipient }];
       case "GET /recordings/server":
         if (this.unable) throw new Refusal(409, "server-cannot", "This support server gives no recordings back.", "Ask its operator for them, or for a newer server.");
         return [200, fixtures.atServer(query.get("before"))];
       case "GET /recordings/20261127T024500Z-3fa9c01d/events": return [200, fixtures.story()];
+      case "GET /recordings/20261127T044500Z-3fa9c01d/events": return [200, fixtures.sealedStory()];
       case "GET /recordings/20261127T024500Z-3fa9c01d/play": return [200, fixtures.played(Number(query.get("at")))];
       case "GET /recordings/20261127T024500Z-3fa9c01d/search":
         return [200, query.get("next") ? { next: null, reached: 90_000, fault: "", hits: [{ at: 60_000, line: "after a long while <b>x</b>" }] } : { next: 5, reached: 30_000, fault: "", hits: [{ at: 1000, line: "sa> status" }] }];

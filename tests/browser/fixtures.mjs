@@ -84,8 +84,10 @@ export const health = () => ({
   ],
 });
 
+export const RECIPIENT = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+
 const recording = (at, more = {}) => ({
-  id: `20261127T0${at}4500Z-3fa9c01d`, began: now() - 3600 * at, seconds: 754, running: false, end: "The owner has ended the session.", bytes: 2_481_152, confirmed: at % 2 === 0,
+  id: `20261127T0${at}4500Z-3fa9c01d`, began: now() - 3600 * at, seconds: 754, running: false, end: "The owner has ended the session.", bytes: 2_481_152, confirmed: at % 2 === 0, recipient: null,
   head: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
   facts: { grant: "Case 4711", level: "direct", engineer: "dana", login: "dana", source: "203.0.113.9", system: "support-1", serial: system.serial }, ...more,
 });
@@ -94,9 +96,10 @@ export const recordings = () => ({
   recordings: [
     recording(1, { running: true, end: "", head: null }),
     recording(2, { facts: { ...recording(2).facts, engineer: ARABIC, grant: `${LONG} <b>that is not markup</b>` } }),
+    recording(4, { recipient: RECIPIENT }),
     recording(3, { facts: null, end: "It was cut: the appliance lost its power, or the recorder was ended." }),
   ],
-  kept: 3, bytes: 7_443_456, free_bytes: 52_428_800, takes: true, trouble: "There is room for few more recordings: download what is to be kept.",
+  kept: 4, bytes: 9_924_608, free_bytes: 52_428_800, takes: true, trouble: "There is room for few more recordings: download what is to be kept.",
 });
 
 const kept = (at, more = {}) => ({
@@ -149,9 +152,14 @@ export const notificationSteps = [
 ];
 
 export const story = () => ({
-  id: "20261127T024500Z-3fa9c01d", facts: { ...recording(2).facts, engineer: ARABIC }, began: now() - 7200, milliseconds: 90_000, end: "The owner has ended the session.",
+  id: "20261127T024500Z-3fa9c01d", facts: { ...recording(2).facts, engineer: ARABIC }, began: now() - 7200, milliseconds: 90_000, end: "The owner has ended the session.", recipient: null,
   terminals: [{ channel: 1, at: 100, columns: 80, rows: 24, command: null }, { channel: 2, at: 5000, columns: 80, rows: 24, command: `top ${LONG}` }],
   events: [{ at: 100, kind: "terminal", text: "Terminal 1 is opened" }, { at: 30_000, kind: "file", text: `File taken: /${LONG}/<b>x</b>, 12 bytes` }, { at: 89_000, kind: "ended", text: "The end: The owner has ended it" }], cut: false,
+});
+
+export const sealedStory = () => ({
+  ...story(), id: "20261127T044500Z-3fa9c01d", recipient: RECIPIENT, terminals: [],
+  events: [{ at: 0, kind: "note", text: "All else that happened is encrypted to a key of the customer's" }, { at: 89_000, kind: "ended", text: "The end: The owner has ended it" }],
 });
 
 const picture = (at, changed) => ({ at, columns: 80, rows: 24, cursor: { column: 4, row: 1 }, changed });

@@ -754,6 +754,36 @@ test("what the support server keeps is listed and downloaded by keyboard while t
   await there.getByText("the bridge is raised").waitFor();
 });
 
+test("recordings are encrypted to a key by keyboard alone, a private key is refused, and none that is encrypted is offered to be played", async () => {
+  await enter();
+  await visit(page, "recordings");
+  const there = page.getByRole("region", { name: "Encryption of recordings" });
+  await there.getByText("Recordings can be read by whoever has them.").waitFor();
+  await there.getByText("Encrypt recordings to a key of your own").click();
+  await typeInto(page, "Public key", "AGE-SECRET-KEY-1QQQ");
+  await page.keyboard.press("Enter");
+  await there.getByText("This is a private key.").first().waitFor();
+  assert.equal(await there.getByLabel("Public key").getAttribute("aria-invalid"), "true");
+  await there.getByLabel("Public key").fill("");
+  await typeInto(page, "Public key", fixtures.RECIPIENT);
+  await sound("recordings-encrypt");
+  await page.keyboard.press("Enter");
+  await there.getByText("Recordings that begin now are encrypted to").waitFor();
+  assert.equal(fake.recipient, fixtures.RECIPIENT);
+  await there.getByText("Change the key").click();
+  await press(page, "Encrypt no more");
+  await there.getByText("Recordings can be read by whoever has them.").waitFor();
+  assert.equal(fake.recipient, null);
+  // Of those in the list, one is encrypted, one runs, and two can be played.
+  const list = page.getByRole("region", { name: "Recorded connections" });
+  await list.getByText("Encrypted", { exact: true }).waitFor();
+  assert.equal(await list.getByRole("link", { name: /^Play/ }).count(), 2);
+  assert.equal(await list.getByRole("link", { name: /^Download/ }).count(), 4);
+  await page.evaluate(() => { location.hash = "#/recordings/20261127T044500Z-3fa9c01d"; });
+  await page.getByText("only who has the private key can see what happened").waitFor();
+  await sound("recording-encrypted");
+});
+
 test("a recording is played, sought in, searched, and passes over what is idle, by keyboard alone", async () => {
   await enter();
   await visit(page, "recordings");

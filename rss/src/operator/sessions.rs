@@ -208,6 +208,7 @@ fn show(kept: &Kept, as_json: bool) -> Result<(), Trouble> {
     }
     if as_json {
         let mut all = json(line);
+        all["recipient"] = bundle.recipient().into();
         all["terminals"] = serde_json::json!(bundle.terminals());
         all["events"] = serde_json::to_value(&events).unwrap_or_default();
         return say(all);
@@ -235,10 +236,12 @@ fn show(kept: &Kept, as_json: bool) -> Result<(), Trouble> {
     }
     let terminals: Vec<String> = bundle.terminals().iter().map(ToString::to_string).collect();
     let (bytes, head) = (line.chain + line.bytes, &line.head);
-    say(format_args!(
-        "  contents  {bytes} bytes, terminals: {}",
-        if terminals.is_empty() { "none".to_owned() } else { terminals.join(", ") }
-    ))?;
+    let contents = match (bundle.recipient(), terminals.is_empty()) {
+        (Some(recipient), _) => format!("encrypted to the customer's key {recipient}"),
+        (None, true) => "terminals: none".to_owned(),
+        (None, false) => format!("terminals: {}", terminals.join(", ")),
+    };
+    say(format_args!("  contents  {bytes} bytes, {contents}"))?;
     say(format_args!("  chain     its last line here is {head}"))?;
     say(format_args!("  key       {}", fingerprint(line)))?;
     for entry in events {

@@ -75,6 +75,11 @@ pub(super) fn open(kept: &Kept) -> Result<Bundle<FolderFiles>, Trouble> {
 /// A terminal of it: the one that was asked for, or the first.
 pub(super) fn chosen(bundle: &Bundle<FolderFiles>, terminal: Option<u32>) -> Result<u32, Trouble> {
     let all = bundle.terminals();
+    if let Some(recipient) = bundle.recipient() {
+        return Err(Trouble::new(format!(
+            "it is encrypted to the customer's key {recipient}: export it as tar, and he opens it with verify --open"
+        )));
+    }
     match terminal {
         Some(wanted) if all.contains(&wanted) => Ok(wanted),
         Some(wanted) => {
