@@ -99,8 +99,11 @@ fn an_encrypted_recording_is_verified_by_anybody_and_opened_by_its_owner_as_stoc
     let content = folder.path().join("content");
     let found = run(Command::new("age").arg("-d").arg("-i").arg(&identity).arg(sealed.join("key.age")));
     std::fs::write(&content, found).unwrap();
-    let ways: [(&Path, &str, &Path); 3] =
-        [(&sealed, "--identity", &identity), (&tar, "--identity", &identity), (&tar, "--content-key", &content)];
+    let ways: [(&Path, &str, &Path); 3] = [
+        (&sealed, "--identity", &identity),
+        (&tar, "--identity", &identity),
+        (&tar, "--content-key", &content),
+    ];
     for (at, (from, option, key)) in ways.into_iter().enumerate() {
         let to = folder.path().join(format!("open-{at}"));
         let (code, said) = verify(&[path("--open"), &to, path(option), key, from]);
@@ -203,7 +206,8 @@ fn what_age_itself_has_encrypted_is_opened_and_what_is_no_such_file_is_refused()
     }
     assert_eq!(identity.content(&vec![b'a'; 1 << 20]).unwrap_err(), IdentityFault::File);
 
-    let both = [std::fs::read_to_string(&file).unwrap(), std::fs::read_to_string(&other_file).unwrap()].concat();
+    let both =
+        [std::fs::read_to_string(&file).unwrap(), std::fs::read_to_string(&other_file).unwrap()].concat();
     Identity::parse(&both).unwrap().content(&one).unwrap();
     assert_eq!(Identity::parse("").unwrap_err(), IdentityFault::NoKey);
     assert_eq!(Identity::parse(&public).unwrap_err(), IdentityFault::NoKey);

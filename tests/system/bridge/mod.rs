@@ -10,6 +10,7 @@ mod lies;
 mod many;
 mod proxies;
 mod screens;
+mod sealed;
 mod tour;
 mod uploads;
 mod uses;

@@ -11,22 +11,22 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_mins(1);
+pub(super) const SOON: Duration = Duration::from_mins(1);
 
 /// What `rss sessions` says.
-fn sessions(bridge: &Bridge, words: &[&str]) -> String {
+pub(super) fn sessions(bridge: &Bridge, words: &[&str]) -> String {
     bridge.vendor.command("sessions", words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }
 
 /// A recording as the server lists it.
 #[derive(Clone, Debug)]
-struct Listed {
-    name: String,
-    state: String,
-    bytes: u64,
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) state: String,
+    pub(super) bytes: u64,
 }
 
-fn listed(bridge: &Bridge) -> Vec<Listed> {
+pub(super) fn listed(bridge: &Bridge) -> Vec<Listed> {
     let list = sessions(bridge, &["list"]);
     let line = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -38,7 +38,7 @@ fn listed(bridge: &Bridge) -> Vec<Listed> {
 }
 
 /// Waits until the server's list is as it is wanted.
-fn until<T>(bridge: &Bridge, what: &str, wanted: impl Fn(&[Listed]) -> Option<T>) -> T {
+pub(super) fn until<T>(bridge: &Bridge, what: &str, wanted: impl Fn(&[Listed]) -> Option<T>) -> T {
     let end = Instant::now() + within(SOON);
     loop {
         let list = listed(bridge);
@@ -51,7 +51,7 @@ fn until<T>(bridge: &Bridge, what: &str, wanted: impl Fn(&[Listed]) -> Option<T>
 }
 
 /// Waits until all that the appliance has is confirmed.
-fn confirmed(bridge: &Bridge) -> Vec<RecordingLine> {
+pub(super) fn confirmed(bridge: &Bridge) -> Vec<RecordingLine> {
     let end = Instant::now() + within(SOON);
     loop {
         match bridge.site.ask(Role::Recorder, &Request::Recordings { before: None }) {
@@ -64,7 +64,7 @@ fn confirmed(bridge: &Bridge) -> Vec<RecordingLine> {
 }
 
 /// An engineer on a terminal who types `whoami`, and what is in the file `next` when it is there, and then leaves.
-fn engineer(bridge: &Bridge, lab: &Lab, secret: &str) -> (Program, PathBuf) {
+pub(super) fn engineer(bridge: &Bridge, lab: &Lab, secret: &str) -> (Program, PathBuf) {
     let next = lab.folder().join("next");
     let script = format!(
         "(echo whoami; while [ ! -e {next} ]; do sleep 0.1; done; cat {next}; echo exit) | ssh -F \"$CONFIG\" -tt sa",

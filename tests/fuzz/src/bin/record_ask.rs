@@ -174,7 +174,7 @@ fuzz_target!(|data: &[u8]| {
         system: (script.text(), script.text()),
     };
     let id = RecordingId::parse("20260101T000000Z-00000000").unwrap();
-    let Ok(mut tape) = Tape::begin(disk.clone(), &id, &facts, key) else {
+    let Ok(mut tape) = Tape::begin(disk.clone(), &id, &facts, key, None) else {
         assert_ne!(room, usize::MAX);
         return;
     };
