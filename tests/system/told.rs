@@ -5,15 +5,16 @@ use crate::events::{events, happen, key, last, proved, syslog, tell, to_syslog, 
 use crate::kept::verify;
 use drawbridge_bus::bridge::SecretText;
 use drawbridge_bus::notify::{ArrayNotices, ArrayStyle, Least, NoticeSecrets, Notices, Receiver};
-use drawbridge_bus::{Reply, Request, Role};
+use drawbridge_bus::{ClockState, Reply, Request, Role};
 use drawbridge_lab::array::HostedArray;
-use drawbridge_lab::net::{Namespace, NamespaceConfig, Network};
+use drawbridge_lab::net::{HostConfig, Namespace, NamespaceConfig, Network, NtpServer};
 use drawbridge_lab::vendor::beside;
-use drawbridge_lab::{Lab, NicModel};
+use drawbridge_lab::{Lab, NicModel, within};
 use drawbridge_tests::{Image, Site, SitePlan};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const SETTINGS: &str = r#"{"interfaces": [
     {"name": "management", "at": {"port": "{management}"}, "roles": ["management"],
@@ -23,6 +24,7 @@ const SETTINGS: &str = r#"{"interfaces": [
 
 const ARRAY: Ipv4Addr = Ipv4Addr::new(10, 0, 3, 10);
 const SYSLOG: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 5);
+const CLOCK: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 6);
 const PASSWORD: &str = "three-keys-on-a-ring";
 
 fn codes(events: &[Value]) -> Vec<String> {
@@ -57,6 +59,8 @@ struct Stage {
     site: Site,
     /// What the syslog server has written.
     out: PathBuf,
+    /// By which the appliance's clock is driven.
+    clock: NtpServer,
     /// They last as long as what runs in them.
     _places: [(Namespace, Network); 2],
 }
@@ -72,12 +76,13 @@ impl Stage {
         let array = HostedArray::start(&beyond, &program, (ARRAY, 443).into(), &["box1.lab"], None).unwrap();
         array.tell(&format!("user poster {PASSWORD} ADMIN")).unwrap();
         let (rsyslog, out) = syslog(lab, &office);
+        let clock = management.host(HostConfig::new("clock").ipv4(CLOCK, 24)).serve_ntp().unwrap();
         let ports =
             vec![("management", NicModel::VirtioNet, &management), ("array", NicModel::VirtioNet, &inside)];
         let site = Site::boot(lab, &Image::here(), SitePlan::new(ports).settings(SETTINGS));
         site.has("management", Ipv4Addr::new(10, 0, 2, 20));
         site.has("array", Ipv4Addr::new(10, 0, 3, 20));
-        Self { array, rsyslog, site, out, _places: [(office, management), (beyond, inside)] }
+        Self { array, rsyslog, site, out, clock, _places: [(office, management), (beyond, inside)] }
     }
 
     /// Has both told of what comes.
@@ -98,6 +103,28 @@ impl Stage {
         let password = SecretText::new(PASSWORD.to_owned().into());
         let secrets = NoticeSecrets { array: Some(password), mail: None };
         tell(&self.site, notices, secrets);
+    }
+
+    /// Lets an hour pass by the appliance's clock.
+    fn an_hour_passes(&self) {
+        self.clock.set_offset(3600);
+        // Other settings have the servers asked at once.
+        let settings = SETTINGS.replacen('{', "{\"time_servers\": [\"10.0.2.6\"], ", 1);
+        let change = self.site.change(&settings);
+        self.site.confirm(change.id);
+        let end = Instant::now() + within(Duration::from_mins(1));
+        loop {
+            let clock = match self.site.ask(Role::Init, &Request::Status) {
+                Reply::Status(status) => status.clock,
+                other => panic!("not a status: {other:?}"),
+            };
+            if matches!(&clock, ClockState::Synchronised { milliseconds, .. } if (3_500_000..3_700_000).contains(milliseconds))
+            {
+                return;
+            }
+            assert!(Instant::now() < end, "no hour has passed: {clock:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// The numbers of the events in the array's log, as it lists them.
@@ -132,6 +159,12 @@ fn what_happens_reaches_array_and_syslog_in_order_once_each_whichever_is_down_an
     let waits =
         until(site, Receiver::Array, "the array is seen to be down", |state| state.is_up == Some(false));
     assert!(waits.backlog >= 5 && waits.error.is_some(), "{waits:?}");
+    stage.an_hour_passes();
+    for number in 0..5 {
+        happen(site, &format!("an hour later {number}"));
+    }
+    let waits = until(site, Receiver::Array, "it is still down", |state| state.backlog >= 10);
+    assert!(waits.is_up == Some(false), "{waits:?}");
     array.tell("up").unwrap();
     let steps = trial(site, "anna", Receiver::Array, None);
     assert!(!steps.is_empty() && steps.iter().all(|step| step.worked), "{steps:#?}");
@@ -148,7 +181,7 @@ fn what_happens_reaches_array_and_syslog_in_order_once_each_whichever_is_down_an
         .filter(|event| event["severity"] != "info" && event["what"]["code"] != "POWER")
         .map(|event| event["sequence"].as_u64().unwrap())
         .collect();
-    assert!(wanted.len() >= 12, "{:?}", codes(&all));
+    assert!(wanted.len() >= 17, "{:?}", codes(&all));
     let posted = stage.posted();
     let mut in_order = posted.clone();
     in_order.sort_unstable();
@@ -156,7 +189,8 @@ fn what_happens_reaches_array_and_syslog_in_order_once_each_whichever_is_down_an
     assert_eq!(in_order, wanted, "{:?}", codes(&all));
     let said = std::fs::read_to_string(&stage.out).unwrap();
     let mut from = 0;
-    for name in (0..5).map(|n| format!("first {n}")).chain((0..5).map(|n| format!("second {n}"))) {
+    let names = ["first", "an hour later", "second"];
+    for name in names.iter().flat_map(|name| (0..5).map(move |number| format!("{name} {number}"))) {
         assert_eq!(said.matches(&name).count(), 1, "{name} once: {said}");
         let at = said.find(&name).unwrap();
         assert!(at > from, "{name} in its order: {said}");

@@ -48,31 +48,31 @@ pub enum OpeningFault {
 
 /// Opens it into a folder that is not there yet, and says in words what is there then.
 pub fn open(source: &Source, key: &Key, folder: &Path, out: &mut Vec<u8>) -> Result<(), OpeningFault> {
-    let file = |name: &str| {
+    let at = |name: &str| {
         let name = name.to_owned();
         move |error| OpeningFault::File(name, error)
     };
-    let wrapped = Files::open(source, KEY_FILE).map_err(file(KEY_FILE))?.ok_or(OpeningFault::Clear)?;
+    let wrapped = Files::open(source, KEY_FILE).map_err(at(KEY_FILE))?.ok_or(OpeningFault::Clear)?;
     let content = content(key, wrapped)?;
     let shown = folder.display().to_string();
-    DirBuilder::new().mode(0o700).create(folder).map_err(file(&shown))?;
+    DirBuilder::new().mode(0o700).create(folder).map_err(at(&shown))?;
     let create = |name: &str| {
         let made = File::options().write(true).create_new(true).mode(0o600).open(folder.join(name));
-        made.map(BufWriter::new).map_err(file(name))
+        made.map(BufWriter::new).map_err(at(name))
     };
-    for name in open::names(source).map_err(file("its files"))? {
+    for name in open::names(source).map_err(at("its files"))? {
         let opened = open::open(source, &name, &content, create(&name)?)?;
         let cut = opened.cut.map_or_else(String::new, |why| format!("; its end is missing: {why}"));
         // Writing to memory cannot fail.
         let _ = writeln!(out, "  opened    {} ({} bytes{cut})", folder.join(&name).display(), opened.bytes);
         if let Some(number) = terminal_of(&name) {
             let cast = format!("terminal-{number}.cast");
-            let film = File::open(folder.join(&name)).map_err(file(&name))?;
+            let film = File::open(folder.join(&name)).map_err(at(&name))?;
             let mut frames = FrameReader::new(BufReader::new(film));
             // A film whose end is missing is shown as far as it goes.
             match export(&mut frames, create(&cast)?) {
                 Ok(()) | Err(drawbridge_recording::cast::CastFault::Frame(_)) => {}
-                Err(drawbridge_recording::cast::CastFault::Write(error)) => return Err(file(&cast)(error)),
+                Err(drawbridge_recording::cast::CastFault::Write(error)) => return Err(at(&cast)(error)),
             }
             let _ = writeln!(out, "  opened    {} (asciicast)", folder.join(&cast).display());
         }

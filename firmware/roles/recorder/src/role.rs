@@ -184,7 +184,7 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Reply {
             let customer = Arc::clone(&shared.customer);
             look(&shared, move |_, shelf| Ok(Some(Reply::Recorder(Box::new(status(shelf, &customer)))))).await
         }
-        Request::RecordingKey => key(&shared, |customer| customer.key()).await,
+        Request::RecordingKey => key(&shared, Customer::key).await,
         Request::SetRecordingKey(to) => key(&shared, move |customer| customer.set(to.as_deref())).await,
         Request::Recordings { before } => {
             let list = move |desk: &Desk, shelf: &Shelf| {

@@ -50,15 +50,15 @@ fn whole_pieces_fill_a_record_and_none_is_divided() {
     let mut sealing = Sealing::new(&content, "a").unwrap();
     let mut file = Vec::new();
     for _ in 0..5 {
-        sealing.take(&[7; 30_000], &mut file).unwrap();
+        sealing.take(&vec![7; 30_000], &mut file).unwrap();
     }
     assert_eq!(sealing.waiting(), 30_000);
     sealing.close(&mut file).unwrap();
     sealing.close(&mut file).unwrap();
     let sizes: Vec<usize> = opened(&file, &content, "a").unwrap().iter().map(Vec::len).collect();
     assert_eq!(sizes, [60_000, 60_000, 30_000]);
-    assert!(sealing.take(&[0; RECORD_BYTES + 1], &mut file).is_err());
-    sealing.take(&[0; RECORD_BYTES], &mut file).unwrap();
+    assert!(sealing.take(&vec![0; RECORD_BYTES + 1], &mut file).is_err());
+    sealing.take(&vec![0; RECORD_BYTES], &mut file).unwrap();
     sealing.close(&mut file).unwrap();
     assert_eq!(opened(&file, &content, "a").unwrap().len(), 4);
 }

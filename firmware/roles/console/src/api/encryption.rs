@@ -29,7 +29,7 @@ fn unreadable(why: &str) -> Problem {
         StatusCode::CONFLICT,
         "key-unreadable",
         "The key of the recordings cannot be read",
-        &format!("It is not known whether recordings are to be encrypted: {why}."),
+        format!("It is not known whether recordings are to be encrypted: {why}."),
         "Set the key again, or say that recordings are not encrypted. Until then no session is recorded.",
     )
 }
@@ -37,6 +37,8 @@ fn unreadable(why: &str) -> Problem {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
+    // To be named: nobody ends the encryption by leaving something out.
+    #[serde(deserialize_with = "Option::deserialize")]
     recipient: Option<String>,
 }
 

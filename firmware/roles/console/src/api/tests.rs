@@ -1,6 +1,7 @@
 //! Calls of an administrator, with roles beside the console that say what a test wants.
 
 mod archive;
+mod encryption;
 mod notifications;
 mod playing;
 
