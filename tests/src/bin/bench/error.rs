@@ -75,9 +75,12 @@ pub(crate) enum BenchError {
     /// A web server does not serve.
     #[error("{0} was to serve over HTTPS, and does not: {1}")]
     Web(&'static str, String),
+    /// A program is not where it is looked for.
+    #[error("{0} is not there, and is needed")]
+    NoProgram(&'static str),
     /// There is no such part.
     #[error(
-        "there is no part {0:?}. Without an argument all is measured; `network` and `console` are those parts alone"
+        "there is no part {0:?}. Without an argument all is measured; `system`, `network`, `console` and `live` are those parts alone"
     )]
     NoPart(String),
     /// An idle machine did not count, or said something else.

@@ -35,6 +35,12 @@ impl Spread {
         Self(runs)
     }
 
+    /// The one below which so many in a hundred are; zero of none.
+    pub(crate) fn at(&self, percent: usize) -> Duration {
+        let place = (self.0.len() * percent).div_ceil(100).saturating_sub(1);
+        self.0.get(place).copied().unwrap_or_default()
+    }
+
     /// The one in the middle; of an even number, the mean of the two; zero of none.
     pub(crate) fn median(&self) -> Duration {
         let from_low = self.0.get(self.0.len() / 2);

@@ -2,7 +2,7 @@
 //! them; only what does not work at all is an error.
 //!
 //! Each figure is one line, `name  value  (peer, ratio, goal)`. Times are medians, with the smallest and the largest behind.
-//! With the argument `system`, `network` or `console` it measures that part alone.
+//! With the argument `system`, `network`, `console` or `live` it measures that part alone.
 
 mod bare;
 mod console;
@@ -13,6 +13,7 @@ mod figures;
 mod guest;
 mod idle;
 mod lease_peers;
+mod live;
 mod machine;
 mod memory;
 mod network;
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let part = std::env::args().nth(1);
     match part.as_deref() {
-        None | Some("network" | "system") => {}
+        None | Some("network" | "system" | "live") => {}
         Some("console") => {
             report::machine();
             return console::measure();
@@ -70,6 +71,9 @@ fn run() -> Result<()> {
     }
     let image = Image::here();
     report::machine();
+    if part.as_deref() == Some("live") {
+        return live::measure(&image);
+    }
     if part.as_deref() != Some("network") {
         system(&image)?;
     }
@@ -77,7 +81,11 @@ fn run() -> Result<()> {
         return Ok(());
     }
     network::measure(&image, &Packages::at(folder())?)?;
-    if part.is_none() { console::measure() } else { Ok(()) }
+    if part.is_none() {
+        console::measure()?;
+        live::measure(&image)?;
+    }
+    Ok(())
 }
 
 /// The system as a whole.
