@@ -83,7 +83,7 @@ pub(crate) fn methods(orders: &SshdOrders, key_was_shown: bool) -> MethodSet {
 pub(crate) fn config(orders: &SshdOrders) -> Config {
     let pair = Ed25519Keypair::from_seed(orders.host_key.reveal());
     Config {
-        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Drawbridge")),
+        server_id: SshId::Standard(Cow::Borrowed(crate::refusal::VERSION)),
         methods: methods(orders, false),
         auth_rejection_time: Duration::from_millis(300),
         auth_rejection_time_initial: Some(Duration::ZERO),

@@ -21,6 +21,7 @@ mod line;
 mod listen;
 mod orders;
 mod proof;
+mod refusal;
 mod role;
 mod scope;
 mod shells;

@@ -5,6 +5,7 @@ use crate::bus::Asker;
 use crate::guest::Guest;
 use crate::line::Line;
 use crate::proof::Keys;
+use crate::refusal::refuse;
 use crate::role::{Limits, Place};
 use crate::shells::Wanted;
 use crate::tap::{Made, Tap};
@@ -137,6 +138,7 @@ async fn connection(
     let ask = EngineerAsk::Connect { name, source };
     if let Verdict::No { why, .. } = daemon.session.engineer(number, ask).await {
         log::info!("{who} is not let in: {why}");
+        refuse(stream, &format!("You are not let in: {why}.")).await;
         return;
     }
     let over = attend(&daemon, stream, Gate { number, who, caller, stranger, deadline }).await;

@@ -590,8 +590,20 @@ fn whoever_does_not_show_the_grants_token_gets_no_byte() {
         assert_eq!(answer_to(daemon.inner, &bytes), b"", "{bytes:?}");
     }
     assert!(!daemon.log().contains("5a5a"));
+}
+
+#[test]
+fn who_is_not_let_in_at_the_door_is_told_why_by_his_own_client() {
+    let daemon = Daemon::start(Setup::default());
     daemon.session.lock().unwrap().refuse_connect = true;
-    assert_eq!(answer_to(daemon.inner, &right), b"");
+    let told = output(daemon.ssh("swordfish").arg("true"));
+    assert_eq!(told.status.code(), Some(255));
+    assert!(text(&told.stderr).contains("You are not let in: closed."), "{}", text(&told.stderr));
+    assert!(!daemon.was_asked(|ask| matches!(ask, EngineerAsk::Secret(_))));
+    // Another's ends, too, and at once.
+    let told = paramiko(&daemon, "");
+    let said = format!("{}{}", text(&told.stdout), text(&told.stderr));
+    assert!(!told.status.success() && said.contains("SSHException"), "{said}");
 }
 
 #[test]
