@@ -56,13 +56,27 @@ pub fn open(source: &Source, key: &Key, folder: &Path, out: &mut Vec<u8>) -> Res
     let content = content(key, wrapped)?;
     let shown = folder.display().to_string();
     DirBuilder::new().mode(0o700).create(folder).map_err(at(&shown))?;
+    // What could not be opened leaves nothing behind: the folder is ours, and was not there before.
+    opened(source, &content, folder, out).inspect_err(|_| drop(std::fs::remove_dir_all(folder)))
+}
+
+fn opened(
+    source: &Source,
+    content: &ContentKey,
+    folder: &Path,
+    out: &mut Vec<u8>,
+) -> Result<(), OpeningFault> {
+    let at = |name: &str| {
+        let name = name.to_owned();
+        move |error| OpeningFault::File(name, error)
+    };
     let create = |name: &str| {
         let made = File::options().write(true).create_new(true).mode(0o600).open(folder.join(name));
         made.map(BufWriter::new).map_err(at(name))
     };
     for name in open::names(source).map_err(at("its files"))? {
-        let opened = open::open(source, &name, &content, create(&name)?)?;
-        let cut = opened.cut.map_or_else(String::new, |why| format!("; its end is missing: {why}"));
+        let opened = open::open(source, &name, content, create(&name)?)?;
+        let cut = opened.cut.map_or_else(String::new, |why| format!("; what comes next is missing: {why}"));
         // Writing to memory cannot fail.
         let _ = writeln!(out, "  opened    {} ({} bytes{cut})", folder.join(&name).display(), opened.bytes);
         if let Some(number) = terminal_of(&name) {

@@ -162,15 +162,23 @@ fn one_that_was_changed_is_told_and_opened_as_far_as_it_can_be() {
     std::fs::write(&film, &bytes[..bytes.len() - 5]).unwrap();
     let to = folder.path().join("cut");
     let (code, said) = verify(&[path("--open"), &to, path("--identity"), &identity, &sealed]);
-    assert!(code == 1 && said.contains("BROKEN") && said.contains("its end is missing"), "{said}");
+    assert!(code == 1 && said.contains("BROKEN") && said.contains("what comes next is missing"), "{said}");
     assert!(std::fs::read(to.join("terminal-1.ttyrec")).unwrap().ends_with(b"DOE, JANE\r\n"));
-    // Changed by whoever has made the check anew: only the key finds it.
+    // A byte of the first record.
     let mut changed = bytes.clone();
     changed[20] ^= 1;
     std::fs::write(&film, &changed).unwrap();
     let to = folder.path().join("changed");
     let (code, said) = verify(&[path("--open"), &to, path("--identity"), &identity, &sealed]);
-    assert!(code == 2 && said.contains("BROKEN") && said.contains("record 0 is damaged"), "{said}");
+    assert!(code == 1 && said.contains("BROKEN") && said.contains("record 0 is damaged"), "{said}");
+    // The others are opened all the same.
+    assert!(std::fs::read_to_string(to.join("events.jsonl")).unwrap().contains("he left"));
+    // With another recording's key nothing is, and nothing is left behind.
+    let content = folder.path().join("content");
+    std::fs::write(&content, "0f".repeat(32)).unwrap();
+    let to = folder.path().join("not");
+    let (code, said) = verify(&[path("--open"), &to, path("--content-key"), &content, &sealed]);
+    assert!(code == 2 && said.contains("the key is another recording's") && !to.exists(), "{said}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub struct Opened {
     pub name: String,
     /// Its bytes.
     pub bytes: u64,
-    /// Why its end is missing, where it is: the rest is opened all the same.
+    /// Why what comes next is missing, where something is damaged or cut: what stands before it is opened all the same.
     pub cut: Option<String>,
 }
 
@@ -66,11 +66,14 @@ pub fn open(
                 has_ended |= name == EVENTS && ends(plain);
             }
             Ok(None) => break,
-            Err(fault @ RecordFault::Cut(_)) => {
+            // With another key nothing of it is opened.
+            Err(fault @ (RecordFault::Key(0) | RecordFault::Read(_))) => {
+                return Err(OpenFault::Record(name.to_owned(), fault));
+            }
+            Err(fault) => {
                 opened.cut = Some(fault.to_string());
                 break;
             }
-            Err(fault) => return Err(OpenFault::Record(name.to_owned(), fault)),
         }
     }
     if name == EVENTS

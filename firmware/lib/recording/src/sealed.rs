@@ -19,11 +19,12 @@
 //! `events.jsonl.sealed`.
 
 use crate::age::{CannotEncrypt, cipher, derived};
+use crate::ttyrec::filled;
 use drawbridge_chain::Hash;
 use ring::aead::{Aad, LessSafeKey, Nonce};
 use ring::error::Unspecified;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// The name of the file with the content key.
@@ -252,19 +253,6 @@ impl<R: BufRead> RecordReader<R> {
         self.bytes += u64::try_from(HEAD_BYTES + size).unwrap_or(u64::MAX);
         Ok(Some(&mut self.record))
     }
-}
-
-fn filled(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut done = 0;
-    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match from.read(rest) {
-            Ok(0) => break,
-            Ok(read) => done += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
 }
 
 /// Reads an encrypted file in the clear.

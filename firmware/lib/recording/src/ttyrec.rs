@@ -171,7 +171,7 @@ impl<R: Read> FrameReader<R> {
     pub fn next_frame(&mut self) -> Result<Option<&Frame>, FrameFault> {
         let number = self.count + 1;
         let mut header = [0; HEADER_BYTES];
-        match self.fill(&mut header)? {
+        match filled(&mut self.from, &mut header)? {
             0 => return Ok(None),
             HEADER_BYTES => {}
             _ => return Err(FrameFault::Cut(number)),
@@ -199,19 +199,20 @@ impl<R: Read> FrameReader<R> {
         self.bytes += u64::try_from(HEADER_BYTES + length).unwrap_or(0);
         Ok(Some(&self.frame))
     }
+}
 
-    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.from.read(rest) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+/// Reads until the buffer is full or there is no more. So many bytes are in it then.
+pub(crate) fn filled(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match from.read(rest) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-        Ok(filled)
     }
+    Ok(done)
 }
 
 #[cfg(test)]

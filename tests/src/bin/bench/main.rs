@@ -83,7 +83,10 @@ fn run() -> Result<()> {
     network::measure(&image, &Packages::at(folder())?)?;
     if part.is_none() {
         console::measure()?;
-        live::measure(&image)?;
+        // Its browser is there only where the pages were tested before.
+        if let Err(why) = live::measure(&image) {
+            report::missing("a key until it is seen", "another browser", &why);
+        }
     }
     Ok(())
 }
